@@ -1,0 +1,80 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Warnings are errors in every target of ours; dependencies keep their own settings.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .unsafeFlags(["-warnings-as-errors"]),
+]
+
+/// Targets compiled for the warden leave nothing to the dynamic linker: it starts as fast as a static C program.
+let staticWarden: [SwiftSetting] = house + [.unsafeFlags(["-static-executable"])]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+
+let package = Package(
+    name: "postlude",
+    products: [
+        .executable(name: "postlude", targets: ["postlude"]),
+        .executable(name: "postluded", targets: ["postluded"]),
+        .executable(name: "postlude-warden", targets: ["PostludeWarden"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+        .target(name: "PostludeCore", swiftSettings: house),
+        .target(name: "PostludeSpec", dependencies: ["PostludeCore", "Yams"], swiftSettings: house),
+        .target(name: "PostludePlan", swiftSettings: house),
+        .target(name: "PostludeLinux", dependencies: ["CLinux"], swiftSettings: house),
+        .executableTarget(
+            name: "PostludeWarden", dependencies: ["PostludePlan", "PostludeLinux"], swiftSettings: staticWarden,
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
+        .target(
+            name: "PostludeSandbox", dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CSeccomp"],
+            swiftSettings: house),
+        .target(name: "PostludeDevices", dependencies: ["PostludeCore", "PostludeLinux"], swiftSettings: house),
+        .target(name: "PostludeStore", dependencies: ["PostludeCore", grdb], swiftSettings: house),
+        .target(
+            name: "PostludeEngine",
+            dependencies: [
+                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore", logging,
+                lifecycle,
+            ], swiftSettings: house),
+        .target(name: "PostludeReports", dependencies: ["PostludeCore"], swiftSettings: house),
+        .target(
+            name: "PostludeAPI", dependencies: ["PostludeCore", httpClient, nioCore], swiftSettings: house),
+        .target(
+            name: "PostludeServer",
+            dependencies: ["PostludeEngine", "PostludeAPI", "PostludeReports", hummingbird, nioCore],
+            swiftSettings: house),
+        .target(
+            name: "PostludeCLI", dependencies: ["PostludeAPI", "PostludeSpec", "PostludeReports", argumentParser],
+            swiftSettings: house),
+        .executableTarget(name: "postlude", dependencies: ["PostludeCLI"], swiftSettings: house),
+        .executableTarget(
+            name: "postluded",
+            dependencies: [
+                "PostludeServer", "PostludeEngine", "PostludeSandbox", "PostludeDevices", "PostludeStore", argumentParser,
+                logging, lifecycle,
+            ], swiftSettings: house),
+    ]
+)

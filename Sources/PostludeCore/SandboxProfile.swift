@@ -1,0 +1,78 @@
+/// A named sandbox policy, read from `profiles/sandbox/<name>.yaml`.
+public struct SandboxProfile: Hashable, Sendable, Codable {
+    public enum Network: String, Sendable, Codable {
+        /// An own network namespace whose loopback stays down: no address can be reached, not even 127.0.0.1.
+        case none
+        /// An own network namespace with only loopback.
+        case loopback
+        /// The host's network.
+        case host
+    }
+
+    public enum Devices: String, Sendable, Codable {
+        case none
+        /// What the attempt leased.
+        case leased
+    }
+
+    /// What the host must be able to enforce, else the run is refused (P7).
+    public enum Requirement: String, Sendable, Codable, CaseIterable {
+        case memoryLimit = "memory-limit"
+        case cpuLimit = "cpu-limit"
+        case pidsLimit = "pids-limit"
+        case deviceFilter = "device-filter"
+        case seccomp
+        case networkNamespace = "network-namespace"
+    }
+
+    public var name: String
+    public var description: String
+    /// Directories replaced by empty read-only ones (the submitter's working directory is bound back where it lies below one).
+    public var hide: [String]
+    /// Files and directories of the host bound read-only although `hide` covers them; a missing one is skipped when it ends in `?`.
+    public var readOnly: [String]
+    public var network: Network
+    public var devices: Devices
+    /// File name in `profiles/seccomp`, without `.json`.
+    public var seccomp: String
+    public var tmpBytes: Int64
+    public var shmBytes: Int64
+    public var tmpInodes: Int64
+    /// Limits of an attempt when the operation asks for none; nil = no limit.
+    public var defaultMemoryBytes: Int64?
+    public var defaultMilliCPU: Int64?
+    public var maxPIDs: Int64
+    /// RLIMIT_NOFILE; lowered to the agent's own hard limit, which the receipt shows.
+    public var openFiles: UInt64
+    /// RLIMIT_MEMLOCK in bytes; nil leaves the hard limit that the agent has.
+    public var lockedMemoryBytes: UInt64?
+    /// Bytes of output kept for each step and stream.
+    public var logBytes: Int64
+    public var requires: [Requirement]
+
+    public init(
+        name: String, description: String = "", hide: [String] = [], readOnly: [String] = [],
+        network: Network = .none, devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
+        shmBytes: Int64 = 1 << 30, tmpInodes: Int64 = 1 << 18, defaultMemoryBytes: Int64? = nil,
+        defaultMilliCPU: Int64? = nil, maxPIDs: Int64 = 4096, openFiles: UInt64 = 65536,
+        lockedMemoryBytes: UInt64? = nil, logBytes: Int64 = 64 << 20, requires: [Requirement] = []
+    ) {
+        self.name = name
+        self.description = description
+        self.hide = hide
+        self.readOnly = readOnly
+        self.network = network
+        self.devices = devices
+        self.seccomp = seccomp
+        self.tmpBytes = tmpBytes
+        self.shmBytes = shmBytes
+        self.tmpInodes = tmpInodes
+        self.defaultMemoryBytes = defaultMemoryBytes
+        self.defaultMilliCPU = defaultMilliCPU
+        self.maxPIDs = maxPIDs
+        self.openFiles = openFiles
+        self.lockedMemoryBytes = lockedMemoryBytes
+        self.logBytes = logBytes
+        self.requires = requires
+    }
+}

@@ -1,0 +1,108 @@
+/// How a process ended. What is not known is `unknown`, never 0 (P9).
+public enum ProcessExit: Hashable, Sendable, Codable {
+    case code(Int32)
+    case signal(Int32, coreDumped: Bool)
+    /// The step could not be set up; the program never ran. `stage` is the sandbox stage's name.
+    case setupFailed(stage: String, errno: Int32, detail: String)
+    case unknown
+
+    public var isSuccess: Bool { self == .code(0) }
+}
+
+/// What one step used; a counter the host could not provide is nil (P9).
+public struct StepUsage: Hashable, Sendable, Codable {
+    public var wallSeconds: Double?
+    public var userSeconds: Double?
+    public var systemSeconds: Double?
+    /// The highest memory charged to the step's cgroup, in bytes.
+    public var peakMemoryBytes: Int64?
+    /// The largest resident set of one process of the step, in bytes (getrusage(2) ru_maxrss).
+    public var maxRSSBytes: Int64?
+    public var oomKills: Int64?
+    public var peakPIDs: Int64?
+    public var throttledSeconds: Double?
+    public var readBytes: Int64?
+    public var writtenBytes: Int64?
+    /// Bytes of output that were dropped because of the log cap.
+    public var logBytesDropped: Int64?
+
+    public init() {}
+}
+
+/// The isolation that was really in force for a step, read back from the kernel after set-up.
+public struct Receipt: Hashable, Sendable, Codable {
+    /// Namespace kind (`pid`, `mnt`, `net`, ...) to inode; a kind that is shared with the host is in `sharedNamespaces`.
+    public var namespaces: [String: UInt64]
+    public var sharedNamespaces: [String]
+    /// cgroup paths by hierarchy (`unified`, `memory`, ...).
+    public var cgroups: [String: String]
+    /// Limits read back: file name to content.
+    public var limits: [String: String]
+    /// Kernel ids of the device filters attached to the step's cgroup.
+    public var deviceFilterPrograms: [UInt32]
+    public var seccompProfile: String
+    /// `Seccomp:` and `Seccomp_filters:` of /proc/<pid>/status.
+    public var seccompMode: Int32
+    public var seccompFilters: Int32
+    public var noNewPrivileges: Bool
+    /// CapInh, CapPrm, CapEff, CapBnd, CapAmb.
+    public var capabilities: [String: UInt64]
+    public var uid: UInt32
+    public var gid: UInt32
+    public var groups: [UInt32]
+    /// Number of mounts in the step's namespace, and of those, how many are writable.
+    public var mounts: Int
+    public var writableMounts: [String]
+    public var profile: String
+    public var devices: [String]
+
+    public init(
+        namespaces: [String: UInt64] = [:], sharedNamespaces: [String] = [], cgroups: [String: String] = [:],
+        limits: [String: String] = [:], deviceFilterPrograms: [UInt32] = [], seccompProfile: String = "",
+        seccompMode: Int32 = 0, seccompFilters: Int32 = 0, noNewPrivileges: Bool = false,
+        capabilities: [String: UInt64] = [:], uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], mounts: Int = 0,
+        writableMounts: [String] = [], profile: String = "", devices: [String] = []
+    ) {
+        self.namespaces = namespaces
+        self.sharedNamespaces = sharedNamespaces
+        self.cgroups = cgroups
+        self.limits = limits
+        self.deviceFilterPrograms = deviceFilterPrograms
+        self.seccompProfile = seccompProfile
+        self.seccompMode = seccompMode
+        self.seccompFilters = seccompFilters
+        self.noNewPrivileges = noNewPrivileges
+        self.capabilities = capabilities
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.mounts = mounts
+        self.writableMounts = writableMounts
+        self.profile = profile
+        self.devices = devices
+    }
+}
+
+/// Something a warden reported about its attempt, in the order it happened.
+public enum AttemptReport: Hashable, Sendable, Codable {
+    /// The warden took the plan; from here on it runs without the agent.
+    case accepted(at: Timestamp)
+    case stepStarted(step: String, pid: Int32, receipt: Receipt, at: Timestamp)
+    case stepExited(step: String, exit: ProcessExit, usage: StepUsage, at: Timestamp)
+    /// SIGTERM went out: because of a stop request, the timeout, or a failed init step or sidecar.
+    case stopping(reason: StopReason, at: Timestamp)
+    /// All step cgroups are empty and all children are reaped.
+    case ended(exit: ProcessExit, reason: AttemptEndReason, at: Timestamp)
+
+    public enum StopReason: String, Sendable, Codable { case requested, timeout, mainEnded = "main-ended" }
+
+    public enum AttemptEndReason: Hashable, Sendable, Codable {
+        /// Main ended by itself.
+        case mainExited
+        /// An init step failed; main never started.
+        case initFailed(step: String)
+        case setupFailed(step: String)
+        case stopRequested
+        case timeout
+    }
+}

@@ -1,0 +1,2 @@
+import PostludeLinux
+import PostludePlan
