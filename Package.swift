@@ -21,6 +21,31 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 
+func test(_ name: String, _ dependencies: [Target.Dependency], excluding: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: excluding, swiftSettings: house)
+}
+
+let tests: [Target] = [
+    test("ArchitectureTests", []),
+    test("PostludeCoreTests", ["PostludeCore"]),
+    test("PostludeSpecTests", ["PostludeSpec", "PostludeCore"], excluding: ["Corpus", "Fixtures"]),
+    test("PostludePlanTests", ["PostludePlan"]),
+    test("PostludeLinuxTests", ["PostludeLinux", "CLinux"]),
+    test("PostludeWardenTests", ["PostludePlan", "PostludeLinux", "PostludeWarden"]),
+    test("PostludeSandboxTests", ["PostludeSandbox", "PostludeCore", "PostludePlan", "PostludeLinux", "PostludeWarden"]),
+    test("PostludeDevicesTests", ["PostludeDevices", "PostludeCore", "CLinux"]),
+    test("PostludeStoreTests", ["PostludeStore", "PostludeCore", grdb]),
+    test(
+        "PostludeEngineTests",
+        [
+            "PostludeEngine", "PostludeCore", "PostludeStore", "PostludeSandbox", "PostludeDevices", "PostludeSpec",
+            "PostludeWarden", logging, grdb,
+        ]),
+    test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
+    test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", hummingbirdTesting, logging]),
+    test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"]),
+]
+
 let package = Package(
     name: "postlude",
     products: [
@@ -76,5 +101,5 @@ let package = Package(
                 "PostludeServer", "PostludeEngine", "PostludeSandbox", "PostludeDevices", "PostludeStore", argumentParser,
                 logging, lifecycle,
             ], swiftSettings: house),
-    ]
+    ] + tests
 )

@@ -35,29 +35,41 @@ extension Value: Codable {
     }
 
     public init(from decoder: any Decoder) throws {
-        if let keyed = try? decoder.container(keyedBy: Key.self) {
+        if let keyed = try Self.unless(wrongType: { try decoder.container(keyedBy: Key.self) }) {
             var entries: [String: Value] = [:]
             for key in keyed.allKeys { entries[key.stringValue] = try keyed.decode(Value.self, forKey: key) }
             self = .dict(entries)
-            return
-        }
-        if var unkeyed = try? decoder.unkeyedContainer() {
+        } else if var unkeyed = try Self.unless(wrongType: { try decoder.unkeyedContainer() }) {
             var items: [Value] = []
             while !unkeyed.isAtEnd { items.append(try unkeyed.decode(Value.self)) }
             self = .list(items)
-            return
-        }
-        let single = try decoder.singleValueContainer()
-        if single.decodeNil() {
-            self = .null
-        } else if let value = try? single.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? single.decode(Int64.self) {
-            self = .int(value)
-        } else if let value = try? single.decode(Double.self) {
-            self = .double(value)
         } else {
-            self = .string(try single.decode(String.self))
+            self = try Self.scalar(try decoder.singleValueContainer())
+        }
+    }
+
+    /// JSON has one kind of number: one without a fraction that fits is an int, whatever it was when it was written.
+    private static func scalar(_ single: any SingleValueDecodingContainer) throws -> Value {
+        if single.decodeNil() { return .null }
+        if let value = try unless(wrongType: { try single.decode(Bool.self) }) { return .bool(value) }
+        if let value = try unless(wrongType: { try single.decode(Int64.self) }) { return .int(value) }
+        if let value = try unless(wrongType: { try single.decode(Double.self) }) { return .double(value) }
+        return .string(try single.decode(String.self))
+    }
+
+    /// nil when the decoder says that what is there is something else; a number that does not fit counts as that.
+    private static func unless<T>(wrongType decode: () throws -> T) throws -> T? {
+        do {
+            return try decode()
+        } catch DecodingError.typeMismatch {
+            return nil
+        } catch DecodingError.valueNotFound {
+            return nil
+        } catch DecodingError.dataCorrupted {
+            return nil
+        } catch where !(error is DecodingError) {
+            // Foundation's decoder throws an error of its own, not a `DecodingError`, for 0.5 as an integer.
+            return nil
         }
     }
 

@@ -1,2 +1,1 @@
-import PostludeLinux
-import PostludePlan
+Warden.run()

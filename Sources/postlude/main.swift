@@ -1,1 +1,3 @@
 import PostludeCLI
+
+await EntryPoint.main()

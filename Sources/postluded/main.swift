@@ -1,1 +1,1 @@
-import PostludeServer
+await AgentCommand.start()

@@ -1,0 +1,140 @@
+import Glibc
+import PostludeAPI
+import PostludeCore
+
+/// What an agent adds: the way from a submit to main's exec, from main's exit to its hook's, and what it takes when idle.
+struct AgentBenchmark {
+    var places: Places
+    var rounds: Int
+    var idleSeconds: Int
+
+    func run() async throws {
+        let scratch = try Scratch()
+        let agent = try Agent(places: places, directory: scratch.path)
+        defer { agent.stop() }
+        let client = AgentClient(socketPath: agent.socket)
+
+        var starts = Samples()
+        var hooks = Samples()
+        for round in -3..<rounds {
+            let (start, hook) = try await chain(client, scratch.path)
+            guard round >= 0 else { continue }
+            starts.add(start)
+            hooks.add(hook)
+        }
+        var ps = Samples()
+        var bare = Samples()
+        let list = Child(arguments: ["\(places.programs)/postlude", "ps", "--config", agent.configuration])
+        for round in -5..<rounds {
+            let (listed, alone) = (try list.run(), try Child(arguments: ["/bin/true"]).run())
+            guard round >= 0 else { continue }
+            ps.add(listed)
+            bare.add(alone)
+        }
+        print(
+            "Through a running agent, \(rounds) runs one after the other; every step stored durably before it counts.\n"
+        )
+        print(
+            table(
+                ["from ... to", "p50 ms", "p99 ms"],
+                [
+                    ("submit to main's first words", starts),
+                    ("main's last words to its hook's first, device taken back and verified between", hooks),
+                    ("postlude ps, whole command", ps),
+                    ("true, whole command", bare),
+                ].map { name, samples in [name, milliseconds(samples.median), milliseconds(samples.p99)] }))
+        try await footprint(client, agent, scratch.path)
+    }
+
+    /// One run with a device and a hook; both programs print the time. Returns nanoseconds to main and on to the hook.
+    private func chain(_ client: AgentClient, _ directory: String) async throws -> (start: Int64, hook: Int64) {
+        let submitted = wallClock()
+        let run = try await client.submit(submission(Self.operation, directory))
+        try await client.events(of: run.summary.id.description) { _ in }
+        let detail = try await client.run(run.summary.id.description)
+        guard let hook = detail.hooks.first?.run, detail.hooks.first?.status == .succeeded else {
+            throw BenchmarkError(
+                "run \(detail.summary.id): \(detail.summary.reason) \(detail.summary.message) \(detail.hooks)")
+        }
+        let main = try await stamp(client, detail.summary.id)
+        return (main - submitted, try await stamp(client, hook) - main)
+    }
+
+    private func stamp(_ client: AgentClient, _ run: RunID) async throws -> Int64 {
+        var text = ""
+        try await client.logs(of: run.description) { buffer in
+            text += String(decoding: buffer.readableBytesView, as: UTF8.self)
+        }
+        guard let time = Int64(text.filter { $0.isNumber }) else {
+            throw BenchmarkError("run \(run) printed '\(text)' in place of a time")
+        }
+        return time
+    }
+
+    private func submission(_ text: String, _ directory: String) -> Submission {
+        Submission(path: "bench.yaml", text: text, workingDirectory: directory)
+    }
+
+    /// What agent and wardens hold, and how often the agent wakes up with nothing to do.
+    private func footprint(_ client: AgentClient, _ agent: Agent, _ directory: String) async throws {
+        let before = agent.wakeUps
+        sleep(UInt32(idleSeconds))
+        let wakeUps = agent.wakeUps - before
+        let resident = agent.status("VmRSS")
+
+        let run = try await client.submit(submission(Self.sleeper, directory))
+        try await waitForRunning(client, run.summary.id)
+        let wardens = agent.wardens.compactMap(Self.privateKilobytes)
+        _ = try await client.stop(run.summary.id.description)
+        try await client.events(of: run.summary.id.description) { _ in }
+
+        print()
+        print(
+            table(
+                ["at rest", "measured"],
+                [
+                    ["agent, resident", resident.map { "\($0 / 1024) MB" } ?? "-"],
+                    ["agent, wake-ups in \(idleSeconds) s", "\(wakeUps)"],
+                    ["warden, private memory (largest of \(wardens.count))", wardens.max().map { "\($0) kB" } ?? "-"],
+                ]))
+        print()
+    }
+
+    private func waitForRunning(_ client: AgentClient, _ run: RunID) async throws {
+        struct Seen: Error {}
+        do {
+            try await client.events(of: run.description) { event in
+                if event.kind == .status, event.subject == RunStatus.running.rawValue { throw Seen() }
+            }
+        } catch is Seen {}
+    }
+
+    private static func privateKilobytes(_ pid: String) -> Int? {
+        guard let text = contents("/proc/\(pid)/smaps_rollup") else { return nil }
+        return text.split(separator: "\n").filter { $0.hasPrefix("Private_") && !$0.contains("Hugetlb") }
+            .compactMap { line in Int(line.filter { $0.isNumber }) }.reduce(0, +)
+    }
+
+    private static let operation = """
+        kind: operation
+        name: bench
+        hooks:
+          - name: next
+            trigger: succeeded
+            component:
+              run: {kind: job, container: {command: [/bin/date, "+%s%N"]}}
+        component:
+          run:
+            kind: job
+            container:
+              command: [/bin/date, "+%s%N"]
+              resources: {limits: {memory: 256Mi, cpu: 1, example.com/accelerator: 1}}
+        """
+
+    private static let sleeper = """
+        kind: operation
+        name: sleeper
+        component:
+          run: {kind: job, container: {command: [/bin/sleep, "1000"]}}
+        """
+}

@@ -1,0 +1,51 @@
+import Glibc
+
+/// `postlude-bench [--programs DIR] [--profiles DIR] [--rounds N] launch|agent ...`: measures, prints tables.
+@main struct Main {
+    static func main() async {
+        do {
+            try await run(Array(CommandLine.arguments.dropFirst()))
+        } catch {
+            print("bench: \(error)")
+            exit(1)
+        }
+    }
+
+    private static func run(_ given: [String]) async throws {
+        var places = Places(programs: ".build/release", profiles: "profiles")
+        var rounds = 200
+        var idleSeconds = 10
+        var sections: [String] = []
+        var arguments = given[...]
+        while let argument = arguments.popFirst() {
+            switch argument {
+            case "--programs": places.programs = try value(&arguments, of: argument)
+            case "--profiles": places.profiles = try value(&arguments, of: argument)
+            case "--rounds": rounds = try number(&arguments, of: argument)
+            case "--idle": idleSeconds = try number(&arguments, of: argument)
+            case "launch", "agent": sections.append(argument)
+            default: throw BenchmarkError("unknown argument '\(argument)'")
+            }
+        }
+        for section in sections.isEmpty ? ["launch", "agent"] : sections {
+            if section == "launch" {
+                try await LaunchBenchmark(places: places, rounds: rounds).run()
+            } else {
+                try await AgentBenchmark(places: places, rounds: rounds, idleSeconds: idleSeconds).run()
+            }
+            fflush(nil)
+        }
+    }
+
+    private static func value(_ arguments: inout ArraySlice<String>, of option: String) throws -> String {
+        guard let value = arguments.popFirst() else { throw BenchmarkError("\(option) needs a value") }
+        return value
+    }
+
+    private static func number(_ arguments: inout ArraySlice<String>, of option: String) throws -> Int {
+        guard let number = Int(try value(&arguments, of: option)), number > 0 else {
+            throw BenchmarkError("\(option) needs a positive number")
+        }
+        return number
+    }
+}

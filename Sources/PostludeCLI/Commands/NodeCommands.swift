@@ -1,0 +1,61 @@
+import ArgumentParser
+import PostludeAPI
+import PostludeCore
+
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Show what this host can enforce, and what it cannot.")
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let checks = try await agent.session().client.doctor()
+        guard !output.json else { return try output.print(DoctorReport(checks: checks)) }
+        try output.streams.print(RunTable.lines(checks, style: output.streams.terminal.outputStyle))
+    }
+}
+
+struct DevicesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "devices", abstract: "List the devices that runs can lease, and who has them.")
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let devices = try await agent.session().client.devices()
+        guard !output.json else { return try output.print(DeviceList(devices: devices)) }
+        let streams = output.streams
+        try streams.print(RunTable.lines(devices, now: CommandEnvironment.now, style: streams.terminal.outputStyle))
+        if devices.isEmpty, streams.terminal.error {
+            try streams.note("No device was found; declare some under `devices` in the configuration.")
+        }
+    }
+}
+
+struct VersionCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Print this program's version, and the agent's when one runs.")
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        // Asking for a version is no reason to start an agent.
+        var info: AgentInfo?
+        do {
+            info = try await AgentSession.connect(try agent.settings(), startsAgent: false).client.info()
+        } catch let failure as CommandFailure where failure.exit == .unreachable {
+            info = nil
+        }
+        guard !output.json else { return try output.print(VersionDocument(version: Version.current, agent: info)) }
+        try output.streams.print("postlude \(Version.current)")
+        if let info { try output.streams.print("agent    \(info.version) (pid \(info.pid), state in \(info.stateDirectory))") }
+    }
+}
+
+struct VersionDocument: Encodable {
+    var version: String
+    var agent: AgentInfo?
+}

@@ -1,0 +1,22 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Ctrl-C as events, for a command that has something better to do than to die.
+enum Interrupts {
+    /// Kept for the life of the process: the command that wants it is the process's only one.
+    private static let source = Mutex<(any DispatchSourceSignal)?>(nil)
+
+    /// Ticks for each SIGINT from now on; without a reader the signal is ignored.
+    static func stream() -> AsyncStream<Void> {
+        signal(SIGINT, SIG_IGN)
+        return AsyncStream(bufferingPolicy: .bufferingNewest(2)) { continuation in
+            source.withLock { kept in
+                let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+                source.setEventHandler { continuation.yield() }
+                source.activate()
+                kept = source
+            }
+        }
+    }
+}

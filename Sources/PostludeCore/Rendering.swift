@@ -1,0 +1,202 @@
+/// Turns templates into values.
+public enum Rendering {
+    /// A template that is one single expression keeps its type; otherwise text with each expression's text form.
+    ///
+    /// What an expression yields is inserted as it is and never scanned again (promise P5).
+    /// - Throws: `ExpressionError` with the place in the user's file.
+    public static func render(_ template: Template, in context: EvaluationContext) throws(ExpressionError) -> Value {
+        let parts = try parts(of: template)
+        if parts.count == 1, case .expression(let expression, let offset) = parts[0] {
+            return try evaluate(expression, from: offset, of: template, in: context)
+        }
+        return .string(try join(parts, template, context))
+    }
+
+    /// The template's text, whatever it is made of.
+    /// - Throws: `ExpressionError` with the place in the user's file.
+    public static func text(_ template: Template, in context: EvaluationContext) throws(ExpressionError) -> String {
+        try join(try parts(of: template), template, context)
+    }
+
+    /// Renders every text of a param's value; a param that is data stays as it is.
+    public static func render(_ param: Param, in context: EvaluationContext) throws(ExpressionError) -> Value {
+        param.isTemplate ? try render(inside: param.value, at: param.place, in: context) : param.value
+    }
+
+    private static func render(inside value: Value, at place: SourcePlace?, in context: EvaluationContext)
+        throws(ExpressionError) -> Value
+    {
+        switch value {
+        case .null, .bool, .int, .double:
+            return value
+        case .string(let text):
+            return hasExpression(text) ? try render(Template(text, at: place), in: context) : value
+        case .list(let items):
+            var rendered: [Value] = []
+            for item in items { rendered.append(try render(inside: item, at: place, in: context)) }
+            return .list(rendered)
+        case .dict(let entries):
+            var rendered: [String: Value] = [:]
+            for (key, item) in entries { rendered[key] = try render(inside: item, at: place, in: context) }
+            return .dict(rendered)
+        }
+    }
+
+    /// Checks a template's syntax without evaluating it.
+    /// - Throws: `ExpressionError` with the place in the user's file.
+    public static func check(_ template: Template) throws(ExpressionError) { _ = try parts(of: template) }
+
+    /// Whether text holds anything that a template would evaluate or refuse.
+    public static func hasExpression(_ text: String) -> Bool {
+        ExpressionText.contains(text, "{{") || ExpressionText.contains(text, "{%")
+    }
+
+    /// The names that a template reads; empty when its syntax is wrong.
+    public static func freeNames(of template: Template) -> Set<String> {
+        do {
+            return try parts(of: template).reduce(into: []) { names, part in
+                if case .expression(let expression, _) = part { names.formUnion(expression.freeNames) }
+            }
+        } catch {
+            return []
+        }
+    }
+
+    // MARK: Scanning
+
+    private enum Part {
+        case text(String)
+        /// With the offset of its first scalar in the template.
+        case expression(Expression, offset: Int)
+    }
+
+    private static func parts(of template: Template) throws(ExpressionError) -> [Part] {
+        guard template.source.utf8.count <= ExpressionLimits.templateBytes else {
+            throw located(.tooLarge("The template", at: 0), from: 0, of: template)
+        }
+        guard hasExpression(template.source) else { return template.source.isEmpty ? [] : [.text(template.source)] }
+        let scalars = Array(template.source.unicodeScalars)
+        var parts: [Part] = []
+        var text = String.UnicodeScalarView()
+        var position = 0
+        while position < scalars.count {
+            guard scalars[position] == "{", position + 1 < scalars.count else {
+                text.append(scalars[position])
+                position += 1
+                continue
+            }
+            switch scalars[position + 1] {
+            case "{":
+                let start = position + 2
+                let end = try close(scalars, from: start, of: template)
+                if !text.isEmpty { parts.append(.text(String(text))) }
+                text = String.UnicodeScalarView()
+                parts.append(.expression(try parse(scalars[start..<end], at: start, of: template), offset: start))
+                position = end + 2
+            case "%":
+                let error = ExpressionError.unsupported(
+                    "`{% %}`", hint: "Use an expression in {{ }}, such as {{ a if condition else b }}.", at: position)
+                throw located(error, from: 0, of: template)
+            case "#":
+                // Jinja's comments would vanish silently; texts with {# in them are data as likely as not.
+                text.append(scalars[position])
+                position += 1
+            default:
+                text.append(scalars[position])
+                position += 1
+            }
+        }
+        if !text.isEmpty { parts.append(.text(String(text))) }
+        return parts
+    }
+
+    private static func close(_ scalars: [Unicode.Scalar], from start: Int, of template: Template)
+        throws(ExpressionError) -> Int
+    {
+        var quote: Unicode.Scalar?
+        var position = start
+        while position < scalars.count {
+            let scalar = scalars[position]
+            if let open = quote {
+                if scalar == "\\" { position += 1 } else if scalar == open { quote = nil }
+            } else if scalar == "'" || scalar == "\"" {
+                quote = scalar
+            } else if scalar == "}", position + 1 < scalars.count, scalars[position + 1] == "}" {
+                return position
+            }
+            position += 1
+        }
+        throw located(
+            .syntax("The `{{` that starts here has no `}}`.", hint: "Close it, or write { { to mean the text.", at: start - 2),
+            from: 0, of: template)
+    }
+
+    private static func parse(_ scalars: ArraySlice<Unicode.Scalar>, at offset: Int, of template: Template)
+        throws(ExpressionError) -> Expression
+    {
+        var view = String.UnicodeScalarView()
+        view.append(contentsOf: scalars)
+        do throws(ExpressionError) {
+            return try Expression.parse(String(view))
+        } catch {
+            throw located(error, from: offset, of: template)
+        }
+    }
+
+    private static func evaluate(
+        _ expression: Expression, from offset: Int, of template: Template, in context: EvaluationContext
+    ) throws(ExpressionError) -> Value {
+        do throws(ExpressionError) {
+            return try expression.evaluate(context)
+        } catch {
+            throw located(error, from: offset, of: template)
+        }
+    }
+
+    private static func join(_ parts: [Part], _ template: Template, _ context: EvaluationContext)
+        throws(ExpressionError) -> String
+    {
+        var text = ""
+        for part in parts {
+            switch part {
+            case .text(let literal): text += literal
+            case .expression(let expression, let offset):
+                let value = try evaluate(expression, from: offset, of: template, in: context)
+                do throws(ExpressionError) {
+                    text += try ExpressionText.text(of: value, at: 0)
+                } catch {
+                    throw located(error, from: offset, of: template)
+                }
+            }
+            guard text.utf8.count <= ExpressionLimits.templateBytes else {
+                throw located(.tooLarge("The rendered text", at: 0), from: 0, of: template)
+            }
+        }
+        return text
+    }
+
+    /// Moves an error's offset from the expression to the template, and from there to the user's file.
+    private static func located(_ error: ExpressionError, from offset: Int, of template: Template) -> ExpressionError {
+        var error = error
+        error.offset += offset
+        error.place = template.place(at: error.offset)
+        return error
+    }
+}
+
+extension Template {
+    /// Where the scalar at `offset` is in the file: each line of a template starts at the column of the first.
+    public func place(at offset: Int) -> SourcePlace? {
+        guard var place else { return nil }
+        let column = place.column
+        for scalar in source.unicodeScalars.prefix(offset) {
+            if scalar == "\n" {
+                place.line += 1
+                place.column = column
+            } else {
+                place.column += 1
+            }
+        }
+        return place
+    }
+}

@@ -1,0 +1,172 @@
+/// The life of a run: its states, what can happen to it, and what is owed to the world then. All of it is values;
+/// `Run.decide` is the only place that makes a new state.
+public enum Run {
+    /// Where a run is, with all that is known there. The wire word is `status`.
+    public enum State: Hashable, Sendable, Codable {
+        /// Stored, not yet compiled: nothing was asked of the node.
+        case created(Terms)
+        /// In the queue, for its first attempt or for the next one.
+        case queued(Waiting)
+        /// Has its lease; a warden is being given the plan.
+        case launching(Active)
+        /// The warden took the plan; init steps run.
+        case starting(Active)
+        /// Main's program runs.
+        case running(Active)
+        /// A stop was asked for; the steps have their grace period.
+        case stopping(Active, Stop)
+        /// The steps are over; the devices are owed back.
+        case processing(Active, Ending)
+        case finished(Outcome)
+    }
+
+    /// What of the operation the lifecycle needs to know.
+    public struct Terms: Hashable, Sendable, Codable {
+        /// Attempts that may follow a failed first one.
+        public var maxRetries: Int
+
+        public init(maxRetries: Int = 0) { self.maxRetries = maxRetries }
+    }
+
+    public struct Waiting: Hashable, Sendable, Codable {
+        /// The attempt that will be made; from 1.
+        public var attempt: Int
+        public var terms: Terms
+        /// Why the scheduler left it waiting, the last time it looked; empty until then.
+        public var reason: String
+        /// Whether the node could hold the run when empty.
+        public var canEver: Bool
+
+        public init(attempt: Int, terms: Terms, reason: String = "", canEver: Bool = true) {
+            self.attempt = attempt
+            self.terms = terms
+            self.reason = reason
+            self.canEver = canEver
+        }
+    }
+
+    /// An attempt that holds a lease.
+    public struct Active: Hashable, Sendable, Codable {
+        public var attempt: Int
+        public var terms: Terms
+        public var lease: Lease
+        /// How many wardens this attempt was given; more than one only when a warden died before it took the plan.
+        public var launches: Int
+
+        public init(attempt: Int, terms: Terms, lease: Lease, launches: Int = 1) {
+            self.attempt = attempt
+            self.terms = terms
+            self.lease = lease
+            self.launches = launches
+        }
+    }
+
+    /// What an attempt holds until its release is verified.
+    public struct Lease: Hashable, Sendable, Codable {
+        /// Device ids.
+        public var devices: [String]
+        public var memoryBytes: Int64
+        public var milliCPU: Int64
+
+        public init(devices: [String] = [], memoryBytes: Int64 = 0, milliCPU: Int64 = 0) {
+            self.devices = devices
+            self.memoryBytes = memoryBytes
+            self.milliCPU = milliCPU
+        }
+    }
+
+    /// Who asked for the stop.
+    public struct Stop: Hashable, Sendable, Codable {
+        public var by: String
+
+        public init(by: String) { self.by = by }
+    }
+
+    /// What follows once an attempt's devices are handed back.
+    public struct Ending: Hashable, Sendable, Codable {
+        public enum Next: Hashable, Sendable, Codable {
+            case finish(Outcome)
+            /// The attempt failed like this, and another is allowed.
+            case retry(after: Outcome)
+        }
+
+        public var next: Next
+        /// Whether a stop was asked for: the wire status stays `stopping` then, from which only final ones follow.
+        public var isStopping: Bool
+
+        public init(_ next: Next, isStopping: Bool = false) {
+            self.next = next
+            self.isStopping = isStopping
+        }
+    }
+
+    /// How a run ended, for good.
+    public struct Outcome: Hashable, Sendable, Codable {
+        /// A final status.
+        public var status: RunStatus
+        /// CamelCase, stable.
+        public var reason: String
+        public var message: String
+        /// Main's exit (or the failed init step's); nil when no step was ever to run.
+        public var exit: ProcessExit?
+
+        public init(_ status: RunStatus, reason: String, message: String = "", exit: ProcessExit? = nil) {
+            self.status = status
+            self.reason = reason
+            self.message = message
+            self.exit = exit
+        }
+    }
+}
+
+extension Run.State {
+    /// The status as the outside sees it.
+    public var status: RunStatus {
+        switch self {
+        case .created: .created
+        case .queued(let waiting): waiting.canEver ? .queued : .unschedulable
+        case .launching: .scheduled
+        case .starting: .starting
+        case .running: .running
+        case .stopping: .stopping
+        case .processing(_, let ending): ending.isStopping ? .stopping : .processing
+        case .finished(let outcome): outcome.status
+        }
+    }
+
+    /// A short stable word for the case, which the store indexes.
+    public var phase: Run.Phase {
+        switch self {
+        case .created: .created
+        case .queued: .queued
+        case .launching: .launching
+        case .starting: .starting
+        case .running: .running
+        case .stopping: .stopping
+        case .processing: .processing
+        case .finished: .finished
+        }
+    }
+
+    /// The attempt that holds a lease, if any does.
+    public var active: Run.Active? {
+        switch self {
+        case .launching(let active), .starting(let active), .running(let active), .stopping(let active, _),
+            .processing(let active, _):
+            active
+        case .created, .queued, .finished: nil
+        }
+    }
+}
+
+extension Run {
+    /// The cases of `State` without their data.
+    public enum Phase: String, Sendable, Codable, CaseIterable {
+        case created, queued, launching, starting, running, stopping, processing, finished
+    }
+}
+
+/// One of a step's two output streams.
+public enum LogStream: String, Sendable, Codable, CaseIterable {
+    case stdout, stderr
+}

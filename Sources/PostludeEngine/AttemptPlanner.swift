@@ -1,0 +1,83 @@
+import PostludeCore
+import PostludeStore
+
+/// Makes the sandbox's instructions for one attempt: literal values only.
+struct AttemptPlanner {
+    let run: StoredRun
+    let attempt: AttemptID
+    let profile: SandboxProfile
+    let devices: [Device]
+    let paths: RunPaths
+    /// For a hook run: its main.
+    let main: MainRun?
+
+    struct MainRun {
+        var context: HookResolution.MainContext
+        /// The attempt whose logs the hook sees; nil when main never had one.
+        var attempt: AttemptID?
+    }
+
+    var facts: RunFacts {
+        RunFacts(
+            id: run.id, name: run.name, project: run.project, user: run.user, createdAt: run.createdAt,
+            attempt: attempt.number, workingDirectory: run.workingDirectory, main: main?.context)
+    }
+
+    func spec() throws(InputError) -> AttemptSpec {
+        let compiled = try JobCompiler.compile(run.operation, facts: facts)
+        var steps = compiled.steps
+        for index in steps.indices where steps[index].getsDevices {
+            steps[index].environment.merge(deviceEnvironment) { _, ours in ours }
+        }
+        let termination = run.operation.component.termination
+        return AttemptSpec(
+            attempt: attempt, user: run.user, profile: profile, steps: steps, devices: nodes,
+            directories: AttemptDirectories(
+                attempt: paths.attempt(attempt), artifacts: paths.artifacts(run.id),
+                artifactsInside: InsidePaths.artifacts(of: run.id), working: run.workingDirectory, readOnly: readOnly),
+            limits: limits(of: steps), timeoutSeconds: termination.timeoutSeconds,
+            graceSeconds: termination.graceSeconds)
+    }
+
+    /// The nodes of all leased devices, each once: control nodes are shared among devices.
+    private var nodes: [DeviceNode] {
+        var seen: Set<String> = []
+        return devices.flatMap(\.nodes).filter { seen.insert($0.path).inserted }
+    }
+
+    /// `CUDA_VISIBLE_DEVICES=0,2`: devices of one kind share a variable.
+    private var deviceEnvironment: [String: String] {
+        var values: [String: [String]] = [:]
+        for device in devices {
+            guard let name = device.environmentName else { continue }
+            values[name, default: []].append(device.environmentValue ?? device.id)
+        }
+        return values.mapValues { $0.joined(separator: ",") }
+    }
+
+    private var readOnly: [String: String] {
+        guard let main else { return [:] }
+        var directories: [String: String] = [:]
+        let artifacts = paths.artifacts(main.context.id)
+        if paths.exists(artifacts) { directories[artifacts] = InsidePaths.artifacts(of: main.context.id) }
+        if let attempt = main.attempt, paths.exists(paths.attempt(attempt)) {
+            directories[paths.attempt(attempt)] = InsidePaths.logs(of: main.context.id)
+        }
+        return directories
+    }
+
+    /// Limits of the whole attempt: what its steps ask for together, if each of them says so; else the profile's.
+    private func limits(of steps: [StepSpec]) -> AttemptLimits {
+        let together = steps.filter { $0.role != .initialize }
+        let before = steps.filter { $0.role == .initialize }
+        func limit(_ key: KeyPath<AttemptLimits, Int64?>, _ fallback: Int64?) -> Int64? {
+            let asked = together.compactMap { $0.limits[keyPath: key] }
+            let largest = max(asked.reduce(0, +), before.compactMap { $0.limits[keyPath: key] }.max() ?? 0)
+            if asked.count == together.count { return largest }
+            return fallback.map { max($0, largest) }
+        }
+        return AttemptLimits(
+            memoryBytes: limit(\.memoryBytes, profile.defaultMemoryBytes),
+            milliCPU: limit(\.milliCPU, profile.defaultMilliCPU), maxPIDs: profile.maxPIDs)
+    }
+}

@@ -1,0 +1,211 @@
+import Foundation
+import PostludeCore
+import PostludeDevices
+import PostludeSandbox
+import PostludeStore
+
+extension Engine {
+    /// Takes an attempt's devices back: no more access, nobody left, nobody who still holds one. Then the run finishes.
+    ///
+    /// An open descriptor survives a change of the device filter, so only empty cgroups and a clean scan count. What is
+    /// not free at the deadline is quarantined.
+    func handBack(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        guard let run = try await store.run(attempt.run), let stored = try await store.attempt(attempt),
+            case .processing(let active, _) = run.state, active.attempt == attempt.number
+        else {
+            return try await store.complete(owed)
+        }
+        let deadline = ContinuousClock.now + .seconds(configuration.releaseDeadlineSeconds)
+        var notes: [Diagnostic] = []
+        var isEmpty = true
+        if let warden = try identity(stored) {
+            isEmpty = await emptied(warden, until: deadline)
+            if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
+        }
+        var leavings = await leavings(of: run)
+        let verdicts = try await verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
+        leavings.notes = notes + leavings.notes
+        let final = leavings
+        let applied = try await store.handBack(attempt, verdicts, final, at: .now, completing: owed)
+        inbox.take(applied.owed)
+        if verdicts.contains(where: { $0.verdict != .free }) {
+            logger.warning("a device is quarantined", metadata: ["attempt": "\(attempt)"])
+            inbox.recheckQuarantined()
+        }
+        if case .accept(let transition) = applied.result {
+            logger.notice(
+                "run changed",
+                metadata: ["run": "\(attempt.run)", "status": "\(transition.state.status.rawValue)"])
+        }
+    }
+
+    /// Whether every process of the attempt's steps is gone.
+    private func emptied(_ warden: WardenIdentity, until deadline: ContinuousClock.Instant) async -> Bool {
+        let sandbox = sandbox
+        do {
+            let isEmpty = try await offload {
+                try sandbox.revokeDevices(warden)
+                if try sandbox.isEmpty(warden, stepsOnly: true) { return true }
+                try sandbox.kill(warden)
+                return false
+            }
+            return try isEmpty ? true : await sandbox.awaitEmpty(warden, until: deadline)
+        } catch {
+            logger.error(
+                "a sandbox cannot be emptied", metadata: ["slot": "\(warden.slot)", "error": "\(error)"])
+            return false
+        }
+    }
+
+    private func verdicts(
+        _ lease: Run.Lease, _ stored: Store.StoredAttempt, isEmpty: Bool, until deadline: ContinuousClock.Instant
+    ) async throws -> [Run.DeviceVerdict] {
+        guard !lease.devices.isEmpty else { return [] }
+        let baselines = Dictionary(stored.leases.map { ($0.device, $0.baseline) }) { first, _ in first }
+        var pause = Duration.milliseconds(5)
+        while true {
+            var verdicts: [Run.DeviceVerdict] = []
+            for id in lease.devices {
+                let verdict = try await verdict(on: id, baseline: baselines[id] ?? nil)
+                verdicts.append(Run.DeviceVerdict(id, isEmpty ? verdict : .held(verdict.holders)))
+            }
+            let isOver = ContinuousClock.now >= deadline || !isEmpty
+            if isOver || verdicts.allSatisfy({ $0.verdict == .free }) { return verdicts }
+            // The kernel tells nobody when another process closes a device, so here, and until the deadline only, we
+            // have to look again.
+            try await Task.sleep(until: min(deadline, .now + pause), clock: .continuous)
+            pause = min(pause * 2, .milliseconds(500))
+        }
+    }
+
+    /// A device that cannot be looked at is not free.
+    private func verdict(on id: String, baseline: String?) async throws -> ReleaseVerdict {
+        guard let device = try await device(id) else { return .held([]) }
+        let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
+        do {
+            return try await offload { try ReleaseCheck.verdict(of: device, excluding: excused ?? HolderBaseline()) }
+        } catch let error as DeviceError {
+            logger.error("a device cannot be verified", metadata: ["device": "\(id)", "error": "\(error)"])
+            return .held([])
+        }
+    }
+
+    /// The device as configured, or as it was when it was leased.
+    private func device(_ id: String) async throws -> Device? {
+        if let device = devices[id] { return device }
+        return try await store.deviceStatuses().first { $0.device.id == id }?.device
+    }
+
+    /// Main's outputs, typed and checked; what is wrong with them becomes a note, and what could be read is kept.
+    private func leavings(of run: StoredRun) async -> Store.Leavings {
+        let limit = configuration.outputsBytes
+        switch OutputsFile.read(artifacts: run.artifacts, owner: run.user.uid, limit: limit) {
+        case .absent:
+            return Store.Leavings(notes: Inputs.validateOutputs(run.operation.component, [:]))
+        case .unusable(let reason):
+            return Store.Leavings(notes: [.unusableOutputs(reason)])
+        case .values(let values):
+            return Store.Leavings(
+                outputs: run.operation.component.typedOutputs(values),
+                notes: Inputs.validateOutputs(run.operation.component, values))
+        }
+    }
+
+    /// Removes the attempt's cgroups. Nobody waits for this.
+    func cleanUp(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        if let stored = try await store.attempt(attempt), let warden = try identity(stored) {
+            try await sandbox.remove(warden)
+        }
+        inbox.refillPool()
+        try await store.complete(owed)
+    }
+
+    func removeLeftover(_ slot: String) async {
+        do {
+            try await sandbox.removeLeftover(slot)
+        } catch {
+            logger.warning(
+                "what a former agent left cannot be removed, ignoring",
+                metadata: ["slot": "\(slot)", "error": "\(error)"])
+        }
+    }
+}
+
+extension Engine {
+    /// Looks at quarantined devices now and gives back those that are free. Returns the ids of these.
+    @discardableResult
+    public func recheckDevices() async throws -> [String] {
+        var freed: [String] = []
+        for (device, attempt, baseline) in try await store.quarantined() {
+            guard try await isSlotEmpty(attempt), try await verdict(on: device.id, baseline: baseline) == .free else {
+                continue
+            }
+            inbox.take(try await store.clear(device.id, of: attempt.run, at: .now).owed)
+            logger.notice("a quarantined device is free", metadata: ["device": "\(device.id)"])
+            freed.append(device.id)
+        }
+        return freed
+    }
+
+    /// The one periodic look, and only while something is quarantined.
+    func recheckWhileQuarantined() async {
+        defer { inbox.rechecked() }
+        do {
+            while try await !store.quarantined().isEmpty {
+                try await Task.sleep(for: .seconds(configuration.quarantineRecheckSeconds))
+                try await recheckDevices()
+            }
+        } catch is CancellationError {
+            return
+        } catch {
+            logger.error("quarantined devices cannot be looked at", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func isSlotEmpty(_ attempt: AttemptID) async throws -> Bool {
+        guard let stored = try await store.attempt(attempt), let warden = try identity(stored) else { return true }
+        let sandbox = sandbox
+        return try await offload { try sandbox.isEmpty(warden, stepsOnly: true) }
+    }
+}
+
+extension Component {
+    /// Outputs with the types they are declared with. One that does not fit stays as it was written: what is wrong with
+    /// it is a note's business. JSON forgets that 1.0 is no integer, so this is needed after each reading of the store.
+    func typedOutputs(_ values: [String: Value]) -> [String: Value] {
+        var typed = values
+        for declaration in outputs {
+            guard let value = values[declaration.name], value != .null else { continue }
+            do throws(Inputs.Problem) {
+                typed[declaration.name] = try Inputs.typed(value, as: declaration)
+            } catch {
+                continue
+            }
+        }
+        return typed
+    }
+}
+
+extension ReleaseVerdict {
+    fileprivate var holders: [DeviceHolder] {
+        switch self {
+        case .free: []
+        case .held(let holders): holders
+        }
+    }
+}
+
+extension Diagnostic {
+    static func notEmpty(seconds: Double) -> Diagnostic {
+        Diagnostic(
+            .warning, "engine.not-empty",
+            "Processes of the run could not be ended within \(seconds) seconds; its devices are quarantined.",
+            hint: "A process that hangs in a driver ends when the driver lets it go; postlude devices shows who.")
+    }
+
+    static func unusableOutputs(_ reason: String) -> Diagnostic {
+        Diagnostic(
+            .warning, "engine.unusable-outputs", "The outputs file cannot be used: \(reason).",
+            hint: "Write one JSON object to the file that POSTLUDE_OUTPUTS names.")
+    }
+}

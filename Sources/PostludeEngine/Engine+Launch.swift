@@ -1,0 +1,115 @@
+import Foundation
+import PostludeCore
+import PostludeDevices
+import PostludeSandbox
+import PostludeStore
+
+extension Engine {
+    /// Gives the attempt a warden and the warden its plan. The store knows the warden before the plan is sent, so that
+    /// doing this again finds it and adopts it.
+    func launch(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        guard let run = try await store.run(attempt.run), let stored = try await store.attempt(attempt) else {
+            return try await store.complete(owed)
+        }
+        if let warden = try identity(stored) {
+            inbox.watch(attempt, warden)
+            return try await store.complete(owed)
+        }
+        guard case .launching(let active) = run.state, active.attempt == attempt.number else {
+            return try await refuseLaunch(
+                attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
+        }
+        let spec: AttemptSpec
+        let leased = leasedDevices(active.lease)
+        do {
+            try paths.prepare(attempt, for: run.user)
+            let planner = AttemptPlanner(
+                run: run, attempt: attempt,
+                profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
+                devices: leased, paths: paths, main: try await mainRun(of: run))
+            spec = try planner.spec()
+        } catch let error as InputError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        } catch let error as EngineError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        }
+        let sandbox = sandbox
+        let warden: WardenIdentity
+        let baselines: [String: String]
+        do {
+            (warden, baselines) = try await offload { (try sandbox.reserve(), try Self.baselines(of: leased)) }
+        } catch let error as SandboxError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        } catch let error as DeviceError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        }
+        switch try await store.bind(
+            attempt, warden: try Self.text(warden), steps: spec.steps.map { ($0.name, $0.role) }, baselines: baselines)
+        {
+        case .bound: break
+        case .taken:
+            sandbox.cancel(warden)
+            return try await launch(attempt, owed)
+        case .refused:
+            sandbox.cancel(warden)
+            return try await refuseLaunch(
+                attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
+        }
+        do {
+            try await offload { try sandbox.launch(spec, in: warden) }
+        } catch let error as SandboxError {
+            // It is the attempt's by now, but it got no plan and would wait for one for ever.
+            sandbox.cancel(warden)
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        }
+        inbox.watch(attempt, warden)
+        try await store.complete(owed)
+    }
+
+    private func refuseLaunch(
+        _ attempt: AttemptID, _ code: String, _ message: String, _ owed: OwedEffect
+    ) async throws {
+        try await apply(
+            .launchFailed(attempt: attempt.number, code: code, message: message), to: attempt.run, completing: owed)
+    }
+
+    /// Asks the warden to stop the steps. A warden that is gone has said its last word to the attempt's watcher.
+    func requestStop(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        if let stored = try await store.attempt(attempt), let warden = try identity(stored), sandbox.isAlive(warden) {
+            do {
+                try sandbox.requestStop(warden)
+            } catch let error as SandboxError where sandbox.isAlive(warden) {
+                throw error
+            }
+        }
+        try await store.complete(owed)
+    }
+
+    func leasedDevices(_ lease: Run.Lease) -> [Device] { lease.devices.compactMap { devices[$0] } }
+
+    func identity(_ attempt: Store.StoredAttempt) throws -> WardenIdentity? {
+        try attempt.warden.map { try JSONDecoder().decode(WardenIdentity.self, from: Data($0.utf8)) }
+    }
+
+    private static func text(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    /// Who holds the devices before they are granted: display servers and the like are excused at the release.
+    private static func baselines(of devices: [Device]) throws -> [String: String] {
+        var baselines: [String: String] = [:]
+        for device in devices { baselines[device.id] = try text(try ReleaseCheck.baseline(of: device)) }
+        return baselines
+    }
+
+    func refillPool() async {
+        let sandbox = sandbox
+        do {
+            try await offload { try sandbox.fillPool() }
+        } catch {
+            logger.warning("no wardens could be made ahead, ignoring", metadata: ["error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,26 @@
+import Foundation
+import PostludeCore
+import PostludeSandbox
+import PostludeStore
+
+extension Engine {
+    /// Takes up what a former agent left. It adds no transitions of its own: owed effects are performed again, live
+    /// wardens and journals are watched again, and what is in them becomes ordinary events.
+    func recover() async throws {
+        let leftovers = try sandbox.leftovers()
+        let decoder = JSONDecoder()
+        let claimed = try await store.claimedWardens().map { text in
+            try decoder.decode(WardenIdentity.self, from: Data(text.utf8)).slot
+        }
+        inbox.removeLeftovers(leftovers.filter { !claimed.contains($0) })
+        inbox.take(try await store.register(node, at: .now).owed)
+        inbox.take(try await store.owedEffects())
+        for attempt in try await store.liveAttempts() {
+            guard let warden = try identity(attempt) else { continue }
+            logger.notice("attempt adopted", metadata: ["attempt": "\(attempt.id)", "pid": "\(warden.pid)"])
+            inbox.watch(attempt.id, warden)
+        }
+        if try await !store.quarantined().isEmpty { inbox.recheckQuarantined() }
+        inbox.refillPool()
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import PostludeCore
+import PostludeSpec
+import PostludeStore
+
+extension Engine {
+    /// Checks and stores an operation; it starts at once if there is room.
+    ///
+    /// Throws `EngineError`: `engine.invalid-operation` with every finding, `engine.never-fits`,
+    /// `engine.unknown-profile`, `engine.unmet-requirements`, `engine.idempotency-key-reused`, or the store's codes.
+    public func submit(_ submission: Submission, as user: UserIdentity) async throws -> RunDetail {
+        let read = OperationReader.read(submission, hub: configuration.hub, profiles: Set(configuration.profiles.keys))
+        guard let operation = read.operation else {
+            throw EngineError.invalidOperation(submission.path, read.diagnostics)
+        }
+        return try await submit(operation, from: submission, as: user)
+    }
+
+    func submit(
+        _ operation: PostludeCore.Operation, from submission: Submission, as user: UserIdentity
+    ) async throws -> RunDetail {
+        let now = Timestamp.now
+        let id = RunID.random()
+        let name = submission.name ?? operation.name ?? operation.component.name ?? Self.stem(of: submission.path)
+        let project = submission.project ?? "default"
+        let facts = RunFacts(
+            id: id, name: name, project: project, user: user, createdAt: now,
+            workingDirectory: submission.workingDirectory)
+        let compiled: JobCompiler.Compiled
+        do throws(InputError) {
+            compiled = try JobCompiler.compile(operation, facts: facts)
+        } catch {
+            throw EngineError.invalidOperation(submission.path, error.diagnostics)
+        }
+        let needs = try checkedNeeds(of: operation.component.job, isHook: false)
+        for hook in operation.hooks { _ = try checkedNeeds(of: hook.component.job, isHook: true) }
+        let new = NewRun(
+            id: id, name: name, project: project, user: user, operation: operation, inputs: compiled.inputs,
+            notes: operation.notes, workingDirectory: submission.workingDirectory, artifacts: paths.artifacts(id),
+            needs: needs,
+            key: try submission.idempotencyKey.map { NewRun.Key(key: $0, digest: try Self.digest(submission)) })
+        let event: Run.Event = compiled.isDue ? .compiled : .conditionFalse(detail: compiled.condition ?? "")
+        do {
+            let applied = try await store.submit(new, then: event, at: now)
+            inbox.take(applied.owed)
+            logger.notice("run submitted", metadata: ["run": "\(applied.result)", "user": "\(user.name)"])
+            return try await known(applied.result)
+        } catch let error as StoreError {
+            if error.code == StoreError.keyReusedCode { throw EngineError.keyReused(submission.idempotencyKey ?? "") }
+            throw EngineError.store(error)
+        }
+    }
+
+    /// What a job needs of the node, if the node can ever give it and its profile can be enforced (P7).
+    func checkedNeeds(of job: JobSpec, isHook: Bool) throws(EngineError) -> Scheduler.Needs {
+        let profile = try profile(of: job, isHook: isHook)
+        let unmet = sandbox.unmetRequirements(of: profile)
+        guard unmet.isEmpty else { throw .unmetRequirements(profile.name, unmet) }
+        let needs = Scheduler.Needs(
+            of: job, defaultMemoryBytes: profile.defaultMemoryBytes, defaultMilliCPU: profile.defaultMilliCPU)
+        var capacity = Scheduler.Capacity(memoryBytes: node.memoryBytes, milliCPU: node.milliCPU)
+        for device in node.devices { capacity.devices[device.deviceClass, default: 0] += 1 }
+        let shortages = Scheduler.neverFits(needs, capacity)
+        guard shortages.isEmpty else { throw .neverFits(shortages) }
+        return needs
+    }
+
+    func profile(of job: JobSpec, isHook: Bool) throws(EngineError) -> SandboxProfile {
+        let name = job.profile ?? (isHook ? "hook" : "main")
+        guard let profile = configuration.profiles[name] else {
+            throw .unknownProfile(name, known: Array(configuration.profiles.keys))
+        }
+        return profile
+    }
+
+    static func stem(of path: String) -> String {
+        let file = path.split(separator: "/").last.map(String.init) ?? "run"
+        let stem = file.split(separator: ".", omittingEmptySubsequences: true).first.map(String.init)
+        return stem ?? "run"
+    }
+
+    /// Tells one submission from another; FNV-1a, for nobody gains by two of their own being taken for one.
+    static func digest(_ submission: Submission) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let hash = try encoder.encode(submission).reduce(UInt64(0xcbf2_9ce4_8422_2325)) { hash, byte in
+            (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
+        return String(hash, radix: 16)
+    }
+}

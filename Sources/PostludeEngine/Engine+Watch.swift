@@ -1,0 +1,110 @@
+import PostludeCore
+import PostludeSandbox
+import PostludeStore
+
+extension Engine {
+    private enum Word: Sendable {
+        case ended, wardenGone, cancelled
+    }
+
+    /// Follows an attempt until its warden said that all is over, or is gone.
+    ///
+    /// The journal wakes us when it grows, the pidfd when the warden ends; nothing is asked for in between.
+    func watch(_ attempt: AttemptID, _ warden: WardenIdentity) async {
+        do {
+            let journal = try AttemptJournal(directory: paths.attempt(attempt))
+            let reader = JournalReader(journal: journal, attempt: attempt, engine: self)
+            let sandbox = sandbox
+            let word = await withTaskGroup(of: Word.self) { group in
+                group.addTask {
+                    await sandbox.awaitExit(of: warden)
+                    return Task.isCancelled ? .cancelled : .wardenGone
+                }
+                group.addTask {
+                    for await _ in journal.changes() {
+                        if await reader.drain() { return .ended }
+                        if Task.isCancelled { return .cancelled }
+                    }
+                    // Without news from the file system the warden's own end is still to come.
+                    await sandbox.awaitExit(of: warden)
+                    return Task.isCancelled ? .cancelled : .wardenGone
+                }
+                let first = await group.next() ?? .cancelled
+                group.cancelAll()
+                return first
+            }
+            // A warden writes its last record before it ends, so what is in the journal now is all there will be.
+            guard word == .wardenGone, await !reader.drain(), !Task.isCancelled else { return }
+            let hasAccepted = try await store.attempt(attempt)?.hasAccepted ?? false
+            _ = try await persistently {
+                try await self.apply(
+                    hasAccepted ? .wardenLost(attempt: attempt.number) : .neverAccepted(attempt: attempt.number),
+                    to: attempt.run)
+            }
+        } catch {
+            logger.error(
+                "an attempt cannot be watched", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+        }
+    }
+
+    /// Tries again while the store has no room; only a cancelled task gives up.
+    func persistently<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        var pause = Duration.milliseconds(100)
+        while true {
+            do {
+                return try await body()
+            } catch let error as StoreError where error.isTemporary {
+                logger.error("the store has no room, trying again", metadata: ["error": "\(error)"])
+            }
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .seconds(10))
+        }
+    }
+}
+
+/// Takes reports from a journal to the store, each once.
+private actor JournalReader {
+    private let journal: AttemptJournal
+    private let attempt: AttemptID
+    private let engine: Engine
+    private var next: UInt64 = 0
+    private var hasEnded = false
+
+    init(journal: AttemptJournal, attempt: AttemptID, engine: Engine) {
+        self.journal = journal
+        self.attempt = attempt
+        self.engine = engine
+    }
+
+    /// Whether the attempt's end was among what was taken. The store passes over what it has already.
+    func drain() async -> Bool {
+        do {
+            let reports = try journal.reports(from: next)
+            guard let last = reports.last, !hasEnded else { return hasEnded }
+            let (engine, attempt) = (engine, attempt)
+            let applied = try await engine.persistently {
+                try await engine.store.record(reports, of: attempt, at: .now)
+            }
+            engine.inbox.take(applied.owed)
+            next = max(next, last.sequence + 1)
+            hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }
+            if applied.result.mainStarted || applied.result.hasEnded { engine.inbox.refillPool() }
+            return hasEnded
+        } catch is CancellationError {
+            return false
+        } catch {
+            engine.logger.error(
+                "a journal cannot be taken over", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+            return false
+        }
+    }
+}
+
+extension AttemptReport {
+    fileprivate var isEnd: Bool {
+        switch self {
+        case .ended: true
+        case .accepted, .stepStarted, .stepExited, .stopping: false
+        }
+    }
+}

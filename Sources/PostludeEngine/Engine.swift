@@ -1,0 +1,158 @@
+import Dispatch
+import Logging
+import PostludeCore
+import PostludeSandbox
+import PostludeStore
+import ServiceLifecycle
+
+/// Runs operations: stores what is submitted, performs what the lifecycle owes, and turns what happens in the sandboxes
+/// into events. It holds no state that matters: what it forgets at its end it finds again in store and journals.
+public final class Engine: Service {
+    let configuration: EngineConfiguration
+    let store: Store
+    let sandbox: Sandbox
+    let devices: [String: Device]
+    let node: Store.Node
+    let logger: Logger
+    let inbox = Inbox()
+    let paths: RunPaths
+
+    /// The store's directory must be the configuration's state directory's own; no run is touched before `run()`.
+    public init(
+        configuration: EngineConfiguration, store: Store, sandbox: Sandbox, devices: [Device], logger: Logger
+    ) throws {
+        self.configuration = configuration
+        self.store = store
+        self.sandbox = sandbox
+        self.devices = Dictionary(devices.map { ($0.id, $0) }) { first, _ in first }
+        self.logger = logger
+        node = Store.Node(
+            memoryBytes: configuration.memoryBytes, milliCPU: configuration.milliCPU, devices: devices)
+        paths = RunPaths(stateDirectory: configuration.stateDirectory)
+        try paths.prepare()
+    }
+
+    /// Takes up what a former agent left, then works until the task is cancelled or the service shut down. Running
+    /// attempts go on without it.
+    public func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            do {
+                try await self.recover()
+            } catch is CancellationError {
+                // Asked to leave before the work began.
+                return
+            }
+            await withDiscardingTaskGroup { group in
+                for await work in self.inbox.work {
+                    group.addTask { await self.perform(work) }
+                }
+                group.cancelAll()
+            }
+        }
+        // Whoever asked for the end wants it told from a failure; idle wardens go with us, busy ones stay.
+        sandbox.shutdown()
+    }
+
+    /// What this host can enforce.
+    public var hostChecks: [HostCheck] { sandbox.hostChecks }
+
+    /// Whether nothing waits, runs or is owed.
+    public var isIdle: Bool {
+        get async {
+            guard inbox.isEmpty else { return false }
+            do {
+                return try await store.isQuiet()
+            } catch {
+                logger.warning("cannot tell whether the agent is idle, ignoring", metadata: ["error": "\(error)"])
+                return false
+            }
+        }
+    }
+
+    private func perform(_ work: Work) async {
+        switch work {
+        case .lane(let run):
+            var next = inbox.first(of: run)
+            while let owed = next {
+                await repeatedly(owed)
+                if Task.isCancelled { return }
+                next = inbox.done(owed)
+            }
+        case .background(let owed):
+            await repeatedly(owed)
+            if !Task.isCancelled { inbox.done(owed) }
+        case .watch(let attempt, let warden):
+            await watch(attempt, warden)
+            inbox.stopWatching(warden)
+        case .refillPool:
+            inbox.refilled()
+            await refillPool()
+        case .recheckQuarantined:
+            await recheckWhileQuarantined()
+        case .removeLeftovers(let slots):
+            for slot in slots { await removeLeftover(slot) }
+        }
+    }
+
+    /// An effect is owed until it is done: what fails for want of disk or memory is tried again.
+    private func repeatedly(_ owed: OwedEffect) async {
+        var pause = Duration.milliseconds(100)
+        while !Task.isCancelled {
+            do {
+                try await perform(owed)
+                return
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error(
+                    "an effect failed and is tried again",
+                    metadata: [
+                        "run": "\(owed.run)", "attempt": "\(owed.effect.attempt)",
+                        "effect": "\(owed.effect.kind.rawValue)",
+                        "error": "\(error)",
+                    ])
+            }
+            do { try await Task.sleep(for: pause) } catch { return }
+            pause = min(pause * 2, .seconds(10))
+        }
+    }
+
+    private func perform(_ owed: OwedEffect) async throws {
+        let attempt = AttemptID(run: owed.run, number: owed.effect.attempt)
+        switch owed.effect.kind {
+        case .launch: try await launch(attempt, owed)
+        case .requestStop: try await requestStop(attempt, owed)
+        case .handBack: try await handBack(attempt, owed)
+        case .resolveHooks: try await resolveHooks(of: owed.run, owed)
+        case .cleanUp: try await cleanUp(attempt, owed)
+        }
+    }
+
+    /// Applies an event and takes what it owes.
+    @discardableResult
+    func apply(_ event: Run.Event, to run: RunID, completing owed: OwedEffect? = nil) async throws -> Run.Decision {
+        let applied = try await store.apply(event, to: run, at: .now, completing: owed)
+        inbox.take(applied.owed)
+        switch applied.result {
+        case .accept(let transition):
+            let level: Logger.Level = transition.conditions.isEmpty ? .debug : .notice
+            logger.log(
+                level: level, "run changed",
+                metadata: [
+                    "run": "\(run)", "status": "\(transition.state.status.rawValue)",
+                    "reason": "\(transition.conditions.last?.reason ?? "")",
+                ])
+        case .ignore(let reason):
+            logger.debug("event ignored", metadata: ["run": "\(run)", "why": "\(reason.rawValue)"])
+        case .refuse: break
+        }
+        return applied.result
+    }
+}
+
+/// Runs what blocks on a thread of its own, so that the threads of tasks stay free.
+func offload<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+    }
+}

@@ -1,0 +1,50 @@
+import PostludeCore
+import PostludeSpec
+
+/// How the engine is set up. Plain values: who reads which file is the caller's business.
+public struct EngineConfiguration: Sendable {
+    /// Where runs, logs and artifacts lie (absolute); the store has its own files there too.
+    public var stateDirectory: String
+    /// The components that a `hubRef` names.
+    public var hub: Hub
+    /// Sandbox profiles by name; `main` and `hook` are what operations and hooks take when they name none.
+    public var profiles: [String: SandboxProfile]
+    /// Host memory that attempts may hold together, in bytes.
+    public var memoryBytes: Int64
+    /// Thousandths of a core that attempts may hold together.
+    public var milliCPU: Int64
+    /// Seconds from main's end until a device that is still held is quarantined.
+    public var releaseDeadlineSeconds: Double
+    /// Seconds between two looks at quarantined devices.
+    public var quarantineRecheckSeconds: Double
+    /// Bytes an outputs file may have.
+    public var outputsBytes: Int
+
+    public init(
+        stateDirectory: String, hub: Hub, profiles: [String: SandboxProfile], memoryBytes: Int64, milliCPU: Int64,
+        releaseDeadlineSeconds: Double = 10, quarantineRecheckSeconds: Double = 30, outputsBytes: Int = 1 << 20
+    ) {
+        self.stateDirectory = stateDirectory
+        self.hub = hub
+        self.profiles = profiles
+        self.memoryBytes = memoryBytes
+        self.milliCPU = milliCPU
+        self.releaseDeadlineSeconds = releaseDeadlineSeconds
+        self.quarantineRecheckSeconds = quarantineRecheckSeconds
+        self.outputsBytes = outputsBytes
+    }
+}
+
+/// Who calls the API; runs of other users are hidden from all but administrators (P10).
+public struct Caller: Sendable, Hashable {
+    public var uid: UInt32
+    public var isAdministrator: Bool
+
+    public init(uid: UInt32, isAdministrator: Bool = false) {
+        self.uid = uid
+        self.isAdministrator = isAdministrator
+    }
+
+    /// Whose runs the caller sees; nil for everybody's.
+    var visibleUID: UInt32? { isAdministrator || uid == 0 ? nil : uid }
+}

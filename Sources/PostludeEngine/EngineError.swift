@@ -1,0 +1,90 @@
+import PostludeCore
+import PostludeStore
+
+/// What the engine answers instead of a result.
+public struct EngineError: Error, Hashable, Sendable {
+    /// What kind of answer it is; a server turns it into its protocol's status.
+    public enum Kind: String, Hashable, Sendable {
+        case badRequest, notFound, forbidden, conflict, unavailable, internalFault
+    }
+
+    public var kind: Kind
+    /// Stable, such as `engine.never-fits`.
+    public var code: String
+    public var message: String
+    public var hint: String?
+    /// Every finding about the operation file, when that is what is wrong.
+    public var diagnostics: [Diagnostic]
+
+    public init(
+        _ kind: Kind, _ code: String, _ message: String, hint: String? = nil, diagnostics: [Diagnostic] = []
+    ) {
+        self.kind = kind
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.diagnostics = diagnostics
+    }
+}
+
+extension EngineError {
+    static func invalidOperation(_ path: String, _ diagnostics: [Diagnostic]) -> EngineError {
+        let errors = diagnostics.filter { $0.severity == .error }
+        let first = errors.first.map { "\($0.place.map { "\($0): " } ?? "")\($0.message)" } ?? "It cannot be used."
+        let more = errors.count > 1 ? " (and \(errors.count - 1) more)" : ""
+        return EngineError(
+            .badRequest, "engine.invalid-operation", "'\(path)' is not a valid operation: \(first)\(more)",
+            hint: errors.first?.hint ?? "postlude validate shows every problem with its place.",
+            diagnostics: diagnostics)
+    }
+
+    static func neverFits(_ shortages: [Scheduler.Shortage]) -> EngineError {
+        let words = shortages.map { "\($0.neededWords) (\($0.availableWords))" }.joined(separator: ", ")
+        return EngineError(
+            .badRequest, "engine.never-fits", "The run asks for more than this node can ever give: \(words).",
+            hint: "Ask for less, or see postlude devices for what there is.")
+    }
+
+    static func unknownProfile(_ name: String, known: [String]) -> EngineError {
+        EngineError(
+            .badRequest, "engine.unknown-profile", "There is no sandbox profile '\(name)'.",
+            hint: "Known profiles: \(known.sorted().joined(separator: ", ")).")
+    }
+
+    static func unmetRequirements(_ profile: String, _ checks: [HostCheck]) -> EngineError {
+        let words = checks.map { "\($0.name) (\($0.detail))" }.joined(separator: ", ")
+        return EngineError(
+            .unavailable, "engine.unmet-requirements",
+            "The sandbox profile '\(profile)' requires what this host lacks: \(words).",
+            hint: checks.compactMap(\.hint).first ?? "postlude doctor shows what this host can enforce.")
+    }
+
+    static func unknownRun(_ what: String) -> EngineError {
+        EngineError(
+            .notFound, "engine.unknown-run", "There is no run '\(what)'.", hint: "postlude ps lists the runs you have.")
+    }
+
+    static func ambiguousRun(_ prefix: String, _ matches: [RunID]) -> EngineError {
+        EngineError(
+            .badRequest, "engine.ambiguous-run", "'\(prefix)' is the beginning of several runs' ids.",
+            hint: "Give more digits: \(matches.prefix(5).map(\.description).joined(separator: ", ")).")
+    }
+
+    static func noLog(_ run: RunID, step: String) -> EngineError {
+        EngineError(
+            .notFound, "engine.unknown-step", "Run \(run.short) has no step '\(step)'.",
+            hint: "postlude inspect \(run.short) lists the steps.")
+    }
+
+    static func keyReused(_ key: String) -> EngineError {
+        EngineError(
+            .conflict, "engine.idempotency-key-reused", "The idempotency key '\(key)' was used for another submission.",
+            hint: "Use a new key for a new submission.")
+    }
+
+    /// A failure of the store, in the engine's words.
+    static func store(_ error: StoreError) -> EngineError {
+        EngineError(
+            error.isTemporary ? .unavailable : .internalFault, error.code, error.message, hint: error.hint)
+    }
+}

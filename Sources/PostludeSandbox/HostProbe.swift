@@ -1,0 +1,196 @@
+import CSeccomp
+import Glibc
+import PostludeCore
+import PostludeLinux
+
+/// What this host can enforce, tried rather than guessed where trying is harmless.
+struct HostProbe {
+    /// The checks, and what the sandbox needs of them.
+    struct Findings: Sendable {
+        var checks: [HostCheck]
+        /// By profile requirement: the check that says whether it can be met.
+        var requirements: [SandboxProfile.Requirement: HostCheck]
+
+        /// Those that the profile requires and the host cannot meet.
+        func unmet(of profile: SandboxProfile) -> [HostCheck] {
+            profile.requires.compactMap { requirements[$0] }.filter { $0.verdict != .ok }
+        }
+    }
+
+    /// nil when it could not be made; then `cgroupError` says why.
+    var tree: CgroupTree?
+    var cgroupError: SandboxError?
+    var wardenPath: String
+
+    func run() -> Findings {
+        let memory = controller(.memory, "memory-limit", "limits of memory")
+        let cpu = controller(.cpu, "cpu-limit", "limits of cpu time")
+        let pids = controller(.pids, "pids-limit", "limits of processes")
+        let filter = deviceFilter()
+        let network = namespace("net", "network-namespace")
+        let seccomp = seccomp()
+        var checks = [kernel(), root(), cgroups(), memory, cpu, pids, filter, seccomp]
+        for kind in ["pid", "mnt", "ipc", "uts", "cgroup"] { checks.append(namespace(kind, "\(kind)-namespace")) }
+        checks += [network, userNamespace(), landlock(), pidfd(), warden(), openFiles(), lockedMemory(), corePattern(), nvidia()]
+        return Findings(
+            checks: checks,
+            requirements: [
+                .memoryLimit: memory, .cpuLimit: cpu, .pidsLimit: pids, .deviceFilter: filter, .seccomp: seccomp,
+                .networkNamespace: network,
+            ])
+    }
+
+    /// mount_setattr came with 5.12, openat2 with 5.6, cgroup.kill with 5.14, the BPF device filter's replacement with 5.6.
+    private static let oldestKernel = KernelVersion(major: 5, minor: 15)
+
+    private func kernel() -> HostCheck {
+        let running = KernelVersion.running()
+        guard running >= Self.oldestKernel else {
+            return HostCheck(
+                "kernel", .missing, HostFacts.kernelRelease, hint: "Postlude needs Linux \(Self.oldestKernel) or newer.")
+        }
+        return HostCheck("kernel", .ok, HostFacts.kernelRelease)
+    }
+
+    private func root() -> HostCheck {
+        geteuid() == 0
+            ? HostCheck("root", .ok, "runs as root")
+            : HostCheck(
+                "root", .missing, "runs as uid \(geteuid())",
+                hint: "Start postluded as root; running without root is not supported yet.")
+    }
+
+    private func cgroups() -> HostCheck {
+        guard let tree else {
+            return HostCheck(
+                "cgroups", .missing, cgroupError?.message ?? "not looked at", hint: cgroupError?.hint)
+        }
+        let layout = tree.layout
+        let kind = layout.isHybrid
+            ? "hybrid: \(layout.legacy.keys.compactMap(\.kernelName).sorted().joined(separator: ", ")) in v1"
+            : "v2: \(layout.unifiedControllers.joined(separator: ", "))"
+        let detail = "\(kind); \(layout.unified)"
+        guard let failure = tree.delegationFailure else { return HostCheck("cgroups", .ok, detail) }
+        return HostCheck(
+            "cgroups", .degraded, "\(detail); \(failure)",
+            hint: "Give the agent a cgroup of its own: run it as a systemd service with Delegate=yes.")
+    }
+
+    private func controller(_ controller: CgroupController, _ name: String, _ what: String) -> HostCheck {
+        guard let tree, let directory = tree.layout.directory(of: controller) else {
+            return HostCheck(
+                name, .missing, "no cgroup controller for it here",
+                hint: "There will be no \(what). Give the agent's unit Delegate=yes, or boot with the controller enabled.")
+        }
+        return HostCheck(name, .ok, directory)
+    }
+
+    private func deviceFilter() -> HostCheck {
+        do {
+            let program = try DeviceFilterProgram.denyAll.load()
+            return HostCheck("device-filter", .ok, "a cgroup device program loads (descriptor \(program.rawValue >= 0))")
+        } catch {
+            return HostCheck(
+                "device-filter", .missing, error.message,
+                hint: "Run as root on a kernel with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF; devices cannot be leased.")
+        }
+    }
+
+    private func seccomp() -> HostCheck {
+        let detail = "libseccomp \(SeccompCompiler.libraryVersion), API level \(seccomp_api_get())"
+        guard access("/proc/sys/kernel/seccomp/actions_avail", R_OK) == 0 else {
+            return HostCheck(
+                "seccomp", .missing, "\(detail); the kernel has no filters", hint: "Use a kernel with CONFIG_SECCOMP_FILTER.")
+        }
+        return HostCheck("seccomp", .ok, detail)
+    }
+
+    private func namespace(_ kind: String, _ name: String) -> HostCheck {
+        guard access("/proc/self/ns/\(kind)", F_OK) == 0 else {
+            return HostCheck(
+                name, .missing, "the kernel has no \(kind) namespaces", hint: "Use a kernel with CONFIG_NAMESPACES.")
+        }
+        let limit = kind == "mnt" || kind == "net" || kind == "pid" || kind == "ipc" || kind == "uts" || kind == "cgroup"
+            ? text("/proc/sys/user/max_\(kind)_namespaces") : nil
+        guard limit != "0" else {
+            return HostCheck(
+                name, .missing, "user.max_\(kind)_namespaces is 0", hint: "Raise user.max_\(kind)_namespaces with sysctl.")
+        }
+        return HostCheck(name, .ok, limit.map { "up to \($0)" } ?? "available")
+    }
+
+    private func userNamespace() -> HostCheck {
+        access("/proc/self/ns/user", F_OK) == 0
+            ? HostCheck("user-namespace", .ok, "available; not used when running as root")
+            : HostCheck("user-namespace", .degraded, "the kernel has none", hint: "Needed only to run without root.")
+    }
+
+    private func landlock() -> HostCheck {
+        // With this flag the call makes nothing and answers the ABI version.
+        let names = text("/sys/kernel/security/lsm") ?? ""
+        return names.split(separator: ",").contains("landlock")
+            ? HostCheck("landlock", .ok, "enabled; reported only, not used yet")
+            : HostCheck("landlock", .degraded, "not among the security modules (\(names))", hint: "Not used yet.")
+    }
+
+    private func pidfd() -> HostCheck {
+        do {
+            let own = try ProcessDescriptor(pid: getpid())
+            _ = try own.hasEnded()
+            return HostCheck("pidfd", .ok, "available")
+        } catch {
+            return HostCheck("pidfd", .missing, error.message, hint: "Postlude needs pidfd_open(2), Linux 5.3.")
+        }
+    }
+
+    private func warden() -> HostCheck {
+        access(wardenPath, X_OK) == 0
+            ? HostCheck("warden", .ok, wardenPath)
+            : HostCheck(
+                "warden", .missing, "\(wardenPath): \(errorText(errno))",
+                hint: "Install postlude-warden, or set wardenPath in postlude.yaml.")
+    }
+
+    private func openFiles() -> HostCheck { limit("open-files", 7, enough: 65536, unit: "files", setting: "LimitNOFILE") }
+
+    private func lockedMemory() -> HostCheck {
+        limit("locked-memory", 8, enough: 1 << 30, unit: "bytes", setting: "LimitMEMLOCK")
+    }
+
+    private func limit(_ name: String, _ resource: UInt32, enough: UInt64, unit: String, setting: String) -> HostCheck {
+        let hard = ResourceLimits.hard(resource)
+        guard hard < enough else { return HostCheck(name, .ok, hard == .max ? "unlimited" : "\(hard) \(unit)") }
+        return HostCheck(
+            name, .degraded, "\(hard) \(unit)",
+            hint: "GPU programs may need more; set \(setting)=infinity in the agent's unit.")
+    }
+
+    private func corePattern() -> HostCheck {
+        let pattern = text("/proc/sys/kernel/core_pattern") ?? ""
+        return HostCheck(
+            "core-dumps", .ok,
+            pattern.hasPrefix("|") ? "piped to '\(pattern.dropFirst())'; stopped by RLIMIT_CORE=1" : "written to '\(pattern)'")
+    }
+
+    private func nvidia() -> HostCheck {
+        guard let version = text("/proc/driver/nvidia/version") else {
+            return HostCheck("nvidia", .ok, "no NVIDIA driver is loaded")
+        }
+        let line = String(version.prefix { $0 != "\n" })
+        for node in ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"] where access(node, F_OK) != 0 {
+            return HostCheck(
+                "nvidia", .degraded, "\(line); \(node) is missing",
+                hint: "Run 'nvidia-modprobe -u -c 0' at boot: inside the sandbox nothing can make the node.")
+        }
+        return HostCheck("nvidia", .ok, line)
+    }
+
+    private func text(_ path: String) -> String? {
+        do {
+            let text = try readText(path)
+            return text.last == "\n" ? String(text.dropLast()) : text
+        } catch {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Glibc
+import PostludeLinux
+
+/// The entries of the host's root directory, which the root inside is made of.
+struct HostRoot: Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
+        case directory
+        case file
+        case link(String)
+    }
+
+    struct Entry: Hashable, Sendable {
+        var name: String
+        var kind: Kind
+    }
+
+    /// By name.
+    var entries: [Entry]
+
+    /// Lists `/`; sockets, pipes and device nodes in it are left out.
+    static func read() throws(SandboxError) -> HostRoot {
+        guard let stream = opendir("/") else { throw .hostUnreadable("/", errno: errno) }
+        defer { closedir(stream) }
+        var entries: [Entry] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard name != ".", name != ".." else { continue }
+            var status = stat()
+            guard lstat("/" + name, &status) == 0 else { continue }
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: entries.append(Entry(name: name, kind: .directory))
+            case S_IFREG: entries.append(Entry(name: name, kind: .file))
+            case S_IFLNK:
+                if let text = readLink("/" + name) { entries.append(Entry(name: name, kind: .link(text))) }
+            case _: continue
+            }
+        }
+        return HostRoot(entries: entries.sorted { $0.name < $1.name })
+    }
+}
+
+/// The text of a symbolic link; nil when it cannot be read.
+func readLink(_ path: String) -> String? {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = buffer.withUnsafeMutableBytes { raw in
+        raw.withMemoryRebound(to: CChar.self) { text in
+            text.baseAddress.map { readlink(path, $0, text.count) } ?? -1
+        }
+    }
+    guard count > 0 else { return nil }
+    return String(decoding: buffer[..<count], as: UTF8.self)
+}
+
+/// The path without links, `.` and `..`; nil when it does not exist or may not be walked.
+func canonicalPath(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
+}
+
+extension SandboxError {
+    static func hostUnreadable(_ path: String, errno: Int32) -> SandboxError {
+        SandboxError(
+            code: "sandbox.host-unreadable", message: "Cannot read '\(path)' on the host: \(errorText(errno)).",
+            hint: errno == EACCES || errno == EPERM ? "Run postluded as root." : nil)
+    }
+}

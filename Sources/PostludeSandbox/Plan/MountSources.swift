@@ -1,0 +1,146 @@
+import Glibc
+import PostludeCore
+import PostludeLinux
+import PostludePlan
+
+/// Opens what planned mounts show, once for all steps.
+final class MountSources {
+    private let descriptors: DescriptorList
+    private let user: UserIdentity
+    private var working: DescriptorIndex?
+
+    init(descriptors: DescriptorList, user: UserIdentity) {
+        self.descriptors = descriptors
+        self.user = user
+    }
+
+    /// The working directory, as the submitter opened it.
+    func take(working descriptor: consuming OwnedDescriptor) throws(SandboxError) {
+        working = try descriptors.add(descriptor)
+    }
+
+    func operations(_ mounts: [PlannedMount]) throws(SandboxError) -> [MountOperation] {
+        var operations: [MountOperation] = []
+        for mount in mounts { operations.append(try operation(mount)) }
+        return operations
+    }
+
+    private func operation(_ mount: PlannedMount) throws(SandboxError) -> MountOperation {
+        switch mount {
+        case .host(let path, let target):
+            let source = try descriptors.shared("host:" + path) { () throws(SandboxError) in
+                try open(path, OwnedDescriptor.pathOnly | O_NOFOLLOW, resolving: [])
+            }
+            return .bind(source: source, target: target, readOnly: true, devices: false)
+        case .working(let target):
+            guard let working else {
+                throw SandboxError(code: "sandbox.invalid-attempt", message: "There is no working directory to show.")
+            }
+            return .bind(source: working, target: target, readOnly: true, devices: false)
+        case .run(let path, let target, let readOnly):
+            let source = try descriptors.shared("run:" + path) { () throws(SandboxError) in
+                try runDirectory(path, isWritable: !readOnly)
+            }
+            return .bind(source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false)
+        case .device(let node):
+            let source = try descriptors.shared("device:" + node.path) { () throws(SandboxError) in try device(node) }
+            return .bind(source: source, target: node.path, readOnly: false, devices: true)
+        case .operation(let operation): return operation
+        }
+    }
+
+    /// A directory that the agent made for the run. A job could have put a link where it once was, so no link is followed.
+    private func runDirectory(_ path: String, isWritable: Bool) throws(SandboxError) -> OwnedDescriptor {
+        let directory = try open(
+            path, OwnedDescriptor.pathOnly | O_DIRECTORY, resolving: [.noSymlinks, .noMagicLinks])
+        var status = stat()
+        guard fstat(directory.rawValue, &status) == 0 else { throw .hostUnreadable(path, errno: errno) }
+        guard !isWritable || status.st_uid == user.uid else {
+            throw SandboxError(
+                code: "sandbox.artifacts-owner",
+                message: "The artifacts directory '\(path)' belongs to uid \(status.st_uid), not to '\(user.name)'.",
+                hint: "Let postluded make it; do not move run directories by hand.")
+        }
+        return directory
+    }
+
+    /// A device node that still is the device it was when it was found.
+    private func device(_ node: DeviceNode) throws(SandboxError) -> OwnedDescriptor {
+        let descriptor = try open(node.path, OwnedDescriptor.pathOnly | O_NOFOLLOW, resolving: [.noMagicLinks])
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else { throw .hostUnreadable(node.path, errno: errno) }
+        let number = UInt64(status.st_rdev)
+        guard status.st_mode & S_IFMT == S_IFCHR, DeviceNumber.major(number) == node.major,
+            DeviceNumber.minor(number) == node.minor
+        else {
+            throw SandboxError(
+                code: "sandbox.device-changed",
+                message: "'\(node.path)' is not the character device \(node.major):\(node.minor) any more.",
+                hint: "Restart postluded so that it looks for devices again.")
+        }
+        return descriptor
+    }
+
+    private func open(_ path: String, _ flags: Int32, resolving: PathResolution) throws(SandboxError) -> OwnedDescriptor {
+        do {
+            return try OwnedDescriptor.open(path, flags, at: AT_FDCWD, resolving: resolving)
+        } catch {
+            if error.errno == EMFILE || error.errno == ENFILE { throw .outOfDescriptors(errno: error.errno) }
+            throw .hostUnreadable(path, errno: error.errno)
+        }
+    }
+}
+
+/// The files of an attempt's own directory.
+struct AttemptFiles: ~Copyable {
+    private let path: String
+    private let directory: OwnedDescriptor
+
+    init(directory path: String) throws(SandboxError) {
+        self.path = path
+        do {
+            directory = try OwnedDescriptor.open(
+                path, OwnedDescriptor.pathOnly | O_DIRECTORY, at: AT_FDCWD, resolving: [.noSymlinks])
+        } catch {
+            throw .hostUnreadable(path, errno: error.errno)
+        }
+    }
+
+    static let journalName = "journal"
+
+    /// The journal, for appending.
+    /// - Throws: `sandbox.attempt-exists` when an earlier launch has written to it.
+    borrowing func journal() throws(SandboxError) -> OwnedDescriptor {
+        let file = try create(Self.journalName, O_APPEND)
+        var status = stat()
+        guard fstat(file.rawValue, &status) == 0 else { throw .hostUnreadable(path, errno: errno) }
+        guard status.st_size == 0 else {
+            throw SandboxError(
+                code: "sandbox.attempt-exists", message: "The attempt in '\(path)' has been launched before.",
+                hint: "Adopt its warden, or start a new attempt.")
+        }
+        return file
+    }
+
+    /// A log file. Not for appending: splice(2) refuses such files.
+    borrowing func log(_ name: String) throws(SandboxError) -> OwnedDescriptor { try create(name, 0) }
+
+    private borrowing func create(_ name: String, _ flags: Int32) throws(SandboxError) -> OwnedDescriptor {
+        do {
+            return try OwnedDescriptor.open(
+                name, O_WRONLY | O_CREAT | O_NOFOLLOW | flags, mode: 0o600, at: directory.rawValue)
+        } catch {
+            throw SandboxError(
+                code: "sandbox.log-unavailable",
+                message: "Cannot create '\(path)/\(name)': \(errorText(error.errno)).", hint: error.hint)
+        }
+    }
+}
+
+extension SandboxError {
+    static func outOfDescriptors(errno: Int32) -> SandboxError {
+        SandboxError(
+            code: "sandbox.out-of-descriptors", message: "Cannot open another file: \(errorText(errno)).",
+            hint: "Raise the limit of open files (LimitNOFILE) of postluded.")
+    }
+}

@@ -1,0 +1,226 @@
+import Glibc
+import PostludeCore
+import PostludeLinux
+import PostludePlan
+
+extension Sandbox {
+    // MARK: watching
+
+    /// Whether this very warden still runs: same boot, same pid, same start time.
+    public func isAlive(_ warden: WardenIdentity) -> Bool { process(of: warden)?.isAlive ?? false }
+
+    /// Returns when the warden has ended; at once when it is gone. Ends early when the task is cancelled.
+    public func awaitExit(of warden: WardenIdentity) async {
+        while !Task.isCancelled, let process = process(of: warden), process.isAlive {
+            do {
+                _ = await monitor.wait(for: try process.waitable(), .readable)
+            } catch {
+                // Out of descriptors: the caller must not take a living warden for a dead one, so try again.
+                await Task.yield()
+            }
+        }
+        process(of: warden)?.reap()
+    }
+
+    /// Asks the warden to stop its steps: SIGTERM now, SIGKILL after the grace period. Nothing happens when it is gone.
+    public func requestStop(_ warden: WardenIdentity) throws {
+        try process(of: warden)?.signal(SIGTERM)
+    }
+
+    /// SIGKILL to everything in the slot, the warden too, at once.
+    public func kill(_ warden: WardenIdentity) throws {
+        guard let cgroup = try slot(of: warden) else { return }
+        try cgroup.kill()
+    }
+
+    // MARK: taking back
+
+    /// Replaces the device filter of every step by deny-all, atomically. What is open already stays open, so a device is
+    /// free only when the steps are empty too.
+    public func revokeDevices(_ warden: WardenIdentity) throws {
+        guard try slot(of: warden) != nil else { return }
+        for step in try tree.steps(of: warden.slot) {
+            do {
+                try DeviceFilter.denyAll(try Cgroup(opening: "\(tree.path(of: warden.slot))/\(step)"))
+            } catch {
+                // The warden may have removed it in the meantime, and with it every process.
+                if error.errno != ENOENT { throw error }
+            }
+        }
+    }
+
+    /// Whether no process is left in the slot, or in its steps alone.
+    public func isEmpty(_ warden: WardenIdentity, stepsOnly: Bool) throws -> Bool {
+        guard let cgroup = try slot(of: warden) else { return true }
+        guard stepsOnly else { return try !cgroup.isPopulated() }
+        for step in try tree.steps(of: warden.slot) where try isPopulated(step, of: warden) { return false }
+        return true
+    }
+
+    /// Waits until no process is left in the slot's steps; false when the deadline passes first, or the task is cancelled.
+    public func awaitEmpty(
+        _ warden: WardenIdentity, until deadline: ContinuousClock.Instant
+    ) async throws -> Bool {
+        while try slot(of: warden) != nil {
+            guard let step = try tree.steps(of: warden.slot).first(where: { try isPopulated($0, of: warden) }) else {
+                return true
+            }
+            guard try await awaitEmpty("\(tree.path(of: warden.slot))/\(step)", until: deadline) else { return false }
+        }
+        return true
+    }
+
+    /// Waits for the warden's end, ends what it left, and removes its cgroups from every hierarchy.
+    public func remove(_ warden: WardenIdentity) async throws {
+        await awaitExit(of: warden)
+        try Task.checkCancellation()
+        if try slot(of: warden) != nil { try await clear(warden.slot) }
+        state.withLock { state in
+            state.wardens[warden.slot] = nil
+            state.discarded.remove(warden.slot)
+        }
+    }
+
+    // MARK: what an earlier agent left
+
+    /// The slots in the agent's cgroup tree; after a restart, those of attempts that are still running or were not cleared.
+    public func leftovers() throws -> [String] {
+        let known = state.withLock { Set($0.wardens.keys) }
+        return try tree.slots().filter { !known.contains($0) }
+    }
+
+    /// Ends everything in a slot that no attempt claims, and removes it.
+    public func removeLeftover(_ slot: String) async throws {
+        guard CgroupTree.isSlot(slot) else { return }
+        try await clear(slot)
+    }
+
+    // MARK: parts
+
+    /// The warden's process: known, or found again; nil when it is gone.
+    func process(of warden: WardenIdentity) -> WardenProcess? {
+        if let known = state.withLock({ $0.wardens[warden.slot] }) { return known.identity == warden ? known : nil }
+        guard isThisBoot(warden), let adopted = WardenProcess.adopt(warden) else { return nil }
+        let process = state.withLock { state in
+            if let known = state.wardens[warden.slot] { return known }
+            state.wardens[warden.slot] = adopted
+            return adopted
+        }
+        if process === adopted { watch(adopted) }
+        return process
+    }
+
+    private func isThisBoot(_ warden: WardenIdentity) -> Bool {
+        do { return try ProcessIdentity.bootID() == warden.bootID } catch { return false }
+    }
+
+    /// The slot's v2 cgroup; nil when it is gone. The inode tells it from a later one of the same name.
+    private func slot(of warden: WardenIdentity) throws -> SlotCgroup? {
+        guard CgroupTree.isSlot(warden.slot), isThisBoot(warden) else { return nil }
+        do {
+            let cgroup = try SlotCgroup(path: tree.path(of: warden.slot))
+            return try cgroup.cgroup.inode() == warden.cgroupInode ? cgroup : nil
+        } catch {
+            if error.errno == ENOENT { return nil }
+            throw SandboxError.cgroupUnavailable(error)
+        }
+    }
+
+    private func isPopulated(_ step: String, of warden: WardenIdentity) throws -> Bool {
+        do {
+            return try Cgroup(opening: "\(tree.path(of: warden.slot))/\(step)").isPopulated()
+        } catch {
+            if error.errno == ENOENT || error.errno == ENODEV { return false }
+            throw SandboxError.cgroupUnavailable(error)
+        }
+    }
+
+    /// Waits until a cgroup is empty or gone; false at the deadline.
+    private func awaitEmpty(_ path: String, until deadline: ContinuousClock.Instant?) async throws -> Bool {
+        while true {
+            let file: OwnedDescriptor
+            do {
+                // Opened anew each time: the wait takes it over. Reading it arms the notification.
+                let events = try Cgroup(opening: path).events()
+                if try !events.isPopulated() { return true }
+                file = try OwnedDescriptor(duplicating: events.file.rawValue)
+            } catch {
+                if error.errno == ENOENT || error.errno == ENODEV { return true }
+                throw SandboxError.cgroupUnavailable(error)
+            }
+            switch await monitor.wait(for: file, .priority, until: deadline) {
+            case .ready: continue
+            case .timedOut, .cancelled: return false
+            }
+        }
+    }
+
+    private func clear(_ slot: String) async throws {
+        let path = tree.path(of: slot)
+        do {
+            try Cgroup(opening: path).kill()
+        } catch {
+            if error.errno != ENOENT && error.errno != ENODEV { throw SandboxError.cgroupUnavailable(error) }
+        }
+        _ = try await awaitEmpty(path, until: nil)
+        try Task.checkCancellation()
+        do { try tree.remove(slot: slot) } catch { throw SandboxError.cgroupUnavailable(error) }
+    }
+
+    // MARK: ends of wardens
+
+    /// Reaps the warden when it ends, and clears its slot if nobody wants it any more.
+    func watch(_ warden: WardenProcess) {
+        do {
+            monitor.notify(when: try warden.waitable(), .readable) { [weak self, weak warden] in
+                guard let warden else { return }
+                warden.reap()
+                self?.ended(warden.identity.slot)
+            }
+        } catch {
+            // Out of descriptors: whoever asks for this warden next reaps it.
+        }
+    }
+
+    private func ended(_ slot: String) {
+        let isDiscarded = state.withLock { state in
+            if state.idle.contains(slot) {
+                state.idle.removeAll { $0 == slot }
+                state.discarded.insert(slot)
+            }
+            return state.discarded.contains(slot)
+        }
+        if isDiscarded { removeDiscarded(slot) }
+    }
+
+    /// Removes the slot of a warden that never had a plan, when the last process has left it.
+    func removeDiscarded(_ slot: String) {
+        do {
+            let events = try Cgroup(opening: tree.path(of: slot)).events()
+            if try events.isPopulated() {
+                monitor.notify(when: try OwnedDescriptor(duplicating: events.file.rawValue), .priority) { [weak self] in
+                    self?.removeDiscarded(slot)
+                }
+                return
+            }
+            try tree.remove(slot: slot)
+        } catch {
+            // It stays as a leftover that the next start finds; nothing runs in it.
+        }
+        state.withLock { state in
+            state.wardens[slot] = nil
+            state.discarded.remove(slot)
+        }
+    }
+}
+
+/// A slot's cgroup, held open.
+private final class SlotCgroup {
+    let cgroup: Cgroup
+
+    init(path: String) throws(LinuxError) { cgroup = try Cgroup(opening: path) }
+
+    func kill() throws { try cgroup.kill() }
+
+    func isPopulated() throws -> Bool { try cgroup.isPopulated() }
+}

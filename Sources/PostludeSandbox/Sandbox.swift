@@ -1,0 +1,208 @@
+import Glibc
+import PostludeCore
+import PostludeLinux
+import PostludePlan
+import Synchronization
+
+/// Runs attempts in sandboxes: keeps wardens prepared, hands them plans, watches and clears away what they leave.
+///
+/// Every call may be made from any task. Calls without `async` block for as long as the kernel takes, which is short.
+public final class Sandbox: Sendable {
+    /// What this host can enforce, as it was found at the start.
+    public var hostChecks: [HostCheck] { findings.checks }
+
+    let configuration: SandboxConfiguration
+    let tree: CgroupTree
+    let monitor: ReadinessMonitor
+    let state = Mutex(State())
+    private let findings: HostProbe.Findings
+    private let programs: SeccompPrograms
+    private let filters = DeviceFilters()
+    private let bootID: String
+
+    struct State {
+        /// Prepared and waiting, the oldest first.
+        var idle: [String] = []
+        var wardens: [String: WardenProcess] = [:]
+        /// Wardens whose slots are removed as soon as they are empty.
+        var discarded: Set<String> = []
+        var isShutDown = false
+    }
+
+    /// Makes `<the agent's cgroup>/<name>/runs` in each hierarchy and looks at the host; starts nothing.
+    ///
+    /// - Throws: `SandboxError`: `sandbox.needs-root`, `sandbox.cgroup-unavailable`, `sandbox.warden-missing`.
+    public init(configuration: SandboxConfiguration) throws {
+        guard geteuid() == 0 else {
+            throw SandboxError(
+                code: "sandbox.needs-root", message: "Sandboxes need root; this agent runs as uid \(geteuid()).",
+                hint: "Start postluded as root, for instance as a system service; running without root comes later.")
+        }
+        guard let path = canonicalPath(configuration.wardenPath), access(path, X_OK) == 0 else {
+            throw SandboxError(
+                code: "sandbox.warden-missing",
+                message: "The warden '\(configuration.wardenPath)' cannot be executed: \(errorText(errno)).",
+                hint: "Install postlude-warden, or set wardenPath in postlude.yaml.")
+        }
+        var resolved = configuration
+        resolved.wardenPath = path
+        self.configuration = resolved
+        tree = try CgroupTree.prepare(name: configuration.cgroupName)
+        do {
+            monitor = try ReadinessMonitor.common()
+            bootID = try ProcessIdentity.bootID()
+        } catch {
+            throw SandboxError(code: "sandbox.host-unreadable", message: error.message, hint: error.hint)
+        }
+        programs = SeccompPrograms(directory: configuration.seccompDirectory)
+        findings = HostProbe(tree: tree, cgroupError: nil, wardenPath: path).run()
+    }
+
+    deinit { shutdown() }
+
+    /// What a host can enforce, also where no sandbox can be made (without root, without cgroups). Makes the agent's
+    /// cgroup when it can.
+    public static func probeHost(_ configuration: SandboxConfiguration) -> [HostCheck] {
+        do throws(SandboxError) {
+            let tree = try CgroupTree.prepare(name: configuration.cgroupName)
+            return HostProbe(tree: tree, cgroupError: nil, wardenPath: configuration.wardenPath).run().checks
+        } catch {
+            return HostProbe(tree: nil, cgroupError: error, wardenPath: configuration.wardenPath).run().checks
+        }
+    }
+
+    /// The mechanisms that the profile requires and this host lacks; a run with any is refused (P7).
+    public func unmetRequirements(of profile: SandboxProfile) -> [HostCheck] {
+        findings.unmet(of: profile)
+    }
+
+    // MARK: wardens in waiting
+
+    /// Prepares wardens until the pool is full; blocks for some milliseconds, so call it off the critical path.
+    public func fillPool() throws {
+        let missing = state.withLock { $0.isShutDown ? 0 : configuration.poolSize - $0.idle.count }
+        guard missing > 0 else { return }
+        // All are started before the first is waited for: they prepare side by side.
+        var started: [WardenProcess] = []
+        var failure: SandboxError?
+        for _ in 0..<missing {
+            do throws(SandboxError) {
+                started.append(try start())
+            } catch {
+                failure = error
+            }
+        }
+        for warden in started {
+            do throws(SandboxError) {
+                try warden.awaitReady(path: configuration.wardenPath)
+                let isWanted = state.withLock { state in
+                    if !state.isShutDown { state.idle.append(warden.identity.slot) }
+                    return !state.isShutDown
+                }
+                if !isWanted { cancel(warden.identity) }
+            } catch {
+                failure = error
+                cancel(warden.identity)
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// A prepared warden, from the pool or made now. The caller launches into it or cancels it.
+    public func reserve() throws -> WardenIdentity {
+        while let slot = state.withLock({ $0.idle.isEmpty ? nil : $0.idle.removeFirst() }) {
+            guard let warden = state.withLock({ $0.wardens[slot] }) else { continue }
+            if warden.isAlive { return warden.identity }
+            cancel(warden.identity)
+        }
+        let warden = try start()
+        do throws(SandboxError) {
+            try warden.awaitReady(path: configuration.wardenPath)
+        } catch {
+            cancel(warden.identity)
+            throw error
+        }
+        return warden.identity
+    }
+
+    /// Lets a reserved warden go that got no plan, and removes its cgroups once it has left them.
+    public func cancel(_ warden: WardenIdentity) {
+        let process = state.withLock { state in
+            state.discarded.insert(warden.slot)
+            state.idle.removeAll { $0 == warden.slot }
+            return state.wardens[warden.slot]
+        }
+        process?.dismiss()
+        if process?.isAlive != true { removeDiscarded(warden.slot) }
+    }
+
+    /// Lets the idle wardens go; those with a plan go on without the agent.
+    public func shutdown() {
+        let idle = state.withLock { state in
+            state.isShutDown = true
+            defer { state.idle = [] }
+            return state.idle.compactMap { state.wardens[$0]?.identity }
+        }
+        for identity in idle { cancel(identity) }
+    }
+
+    private func start() throws(SandboxError) -> WardenProcess {
+        let slot = CgroupTree.newSlot()
+        let warden: WardenProcess
+        do {
+            let request = try tree.make(slot: slot)
+            let inode = try Cgroup(opening: tree.path(of: slot)).inode()
+            warden = try WardenProcess.start(
+                path: configuration.wardenPath, slot: slot, request: request, bootID: bootID, cgroupInode: inode)
+        } catch {
+            removeDiscarded(slot)
+            if let error = error as? LinuxError { throw .cgroupUnavailable(error) }
+            throw error as? SandboxError ?? .wardenFailed("\(error)", path: configuration.wardenPath)
+        }
+        state.withLock { $0.wardens[slot] = warden }
+        watch(warden)
+        return warden
+    }
+
+    // MARK: launching
+
+    /// Builds the attempt's plan, opens everything it names and sends it to the warden. When this throws, nothing ran and
+    /// the warden is still reserved: cancel it, or launch again.
+    public func launch(_ spec: AttemptSpec, in warden: WardenIdentity) throws {
+        guard let process = state.withLock({ $0.wardens[warden.slot] }), process.identity == warden else {
+            throw SandboxError.wardenFailed("It is not one that this agent has prepared.", path: configuration.wardenPath)
+        }
+        let unmet = unmetRequirements(of: spec.profile)
+        if let first = unmet.first {
+            let names = unmet.map { "\($0.name) (\($0.detail))" }.joined(separator: "; ")
+            throw SandboxError(
+                code: "sandbox.requirement-unmet",
+                message: "Profile '\(spec.profile.name)' requires what this host cannot enforce: \(names).",
+                hint: first.hint)
+        }
+        let program = try programs.program(named: spec.profile.seccomp)
+        let nodes = spec.profile.devices == .leased ? spec.devices : []
+        guard nodes.count == spec.devices.count else {
+            throw SandboxError(
+                code: "sandbox.devices-refused", message: "Profile '\(spec.profile.name)' gives no devices.",
+                hint: "Use a profile with 'devices: leased'.")
+        }
+        let plain = try filter(allowing: [], for: spec.profile)
+        let granting = try filter(allowing: nodes, for: spec.profile)
+        let builder = PlanBuilder(
+            layout: tree.layout, seccomp: program.memory.rawValue, grantingFilter: granting?.program.rawValue,
+            plainFilter: plain?.program.rawValue)
+        let (plan, descriptors) = try builder.build(spec)
+        try withExtendedLifetime((program, plain, granting, descriptors)) {
+            try process.send(plan, descriptors.raw, path: configuration.wardenPath)
+        }
+    }
+
+    /// nil on a host without device filters, for a profile that does not require one.
+    private func filter(
+        allowing nodes: [DeviceNode], for profile: SandboxProfile
+    ) throws(SandboxError) -> DeviceFilters.Entry? {
+        if let check = findings.requirements[.deviceFilter], check.verdict != .ok, nodes.isEmpty { return nil }
+        return try filters.filter(allowing: nodes)
+    }
+}

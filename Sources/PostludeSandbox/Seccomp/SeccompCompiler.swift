@@ -1,0 +1,218 @@
+import CSeccomp
+import Glibc
+import PostludeLinux
+
+/// A classic BPF program as seccomp(2) takes it.
+struct SeccompProgram: Hashable, Sendable {
+    /// struct sock_filter.
+    struct Instruction: Hashable, Sendable {
+        var code: UInt16
+        var ifTrue: UInt8
+        var ifFalse: UInt8
+        var operand: UInt32
+
+        init(_ code: UInt16, _ operand: UInt32, ifTrue: UInt8 = 0, ifFalse: UInt8 = 0) {
+            self.code = code
+            self.ifTrue = ifTrue
+            self.ifFalse = ifFalse
+            self.operand = operand
+        }
+    }
+
+    var instructions: [Instruction]
+    /// Names that the profile allows and nobody here knows; they stay denied.
+    var unknownNames: [String]
+
+    /// The array of struct sock_filter in memory order.
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(instructions.count * 8)
+        for instruction in instructions {
+            withUnsafeBytes(of: instruction.code) { bytes.append(contentsOf: $0) }
+            bytes.append(instruction.ifTrue)
+            bytes.append(instruction.ifFalse)
+            withUnsafeBytes(of: instruction.operand) { bytes.append(contentsOf: $0) }
+        }
+        return bytes
+    }
+}
+
+/// Makes programs of profiles with libseccomp: this architecture only, every other kills the process.
+///
+/// libseccomp cannot hold an allowed call with denied arguments, so there are two programs in one: the denials, whose
+/// "allow" goes on to the permissions.
+struct SeccompCompiler {
+    static var libraryVersion: String {
+        guard let version = seccomp_version() else { return "unknown" }
+        return "\(version.pointee.major).\(version.pointee.minor).\(version.pointee.micro)"
+    }
+
+    var file: String
+    var host: SeccompHost
+
+    func compile(_ profile: SeccompProfile) throws(SandboxError) -> SeccompProgram {
+        guard profile.architectures.isEmpty || profile.architectures.contains(host.architecture) else {
+            throw .seccompInvalid(
+                file, at: "architectures", "\(host.architecture), this host's, is not among them")
+        }
+        var unknown: [String] = []
+        let resolved = try resolve(profile, unknown: &unknown)
+        let numbers = resolved.map(\.number)
+        let permitted = Set(resolved.filter { $0.action.isPermissive }.map(\.number))
+        // A denial that says what the default says, of a call that nothing allows, adds nothing.
+        let denials = resolved.filter { rule in
+            !rule.action.isPermissive && (rule.action != profile.defaultAction || permitted.contains(rule.number))
+        }
+        let permissions = resolved.filter { $0.action.isPermissive && $0.action != profile.defaultAction }
+        var instructions = try export(denials, defaultAction: .allow)
+        let rest = try export(permissions, defaultAction: profile.defaultAction)
+        Self.chain(&instructions, to: rest)
+        let newer = Self.unknownNumbers(above: UInt32(numbers.max() ?? 0), auditArchitecture: auditArchitecture)
+        let program = SeccompProgram(instructions: newer + instructions, unknownNames: unknown)
+        guard program.instructions.count <= 4096 else {
+            throw .seccompInvalid(file, at: "", "the program is longer than the kernel takes")
+        }
+        return program
+    }
+
+    private struct ResolvedRule {
+        var number: Int32
+        var action: SeccompProfile.Action
+        var conditions: [SeccompProfile.Comparison]
+    }
+
+    private func resolve(
+        _ profile: SeccompProfile, unknown: inout [String]
+    ) throws(SandboxError) -> [ResolvedRule] {
+        var resolved: [ResolvedRule] = []
+        for rule in profile.rules {
+            for (index, name) in rule.names.enumerated() {
+                switch SyscallTable.look(up: name) {
+                case .number(let number):
+                    resolved.append(.init(number: number, action: rule.action, conditions: rule.conditions))
+                case .elsewhere: continue
+                case .unknown:
+                    // Not allowing what is unknown is safe; not denying it is so only where the default denies.
+                    guard rule.action.isPermissive || !profile.defaultAction.isPermissive else {
+                        throw .seccompInvalid(
+                            file, at: "\(rule.place).names[\(index)]", "'\(name)' is not a system call known here")
+                    }
+                    unknown.append(name)
+                }
+            }
+        }
+        return resolved
+    }
+
+    private func export(
+        _ rules: [ResolvedRule], defaultAction: SeccompProfile.Action
+    ) throws(SandboxError) -> [SeccompProgram.Instruction] {
+        guard let context = seccomp_init(Self.code(defaultAction)) else { throw failed("seccomp_init", -ENOMEM) }
+        defer { seccomp_release(context) }
+        try check("seccomp_attr_set", seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, 0x8000_0000))
+        // A binary tree: the kernel also walks the program for every number when it is installed.
+        try check("seccomp_attr_set", seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2))
+        for rule in rules {
+            let comparisons = rule.conditions.map { condition in
+                scmp_arg_cmp(
+                    arg: condition.argument, op: SCMP_CMP_MASKED_EQ, datum_a: UInt64(condition.mask),
+                    datum_b: UInt64(condition.expected))
+            }
+            let result = seccomp_rule_add_array(
+                context, Self.code(rule.action), rule.number, UInt32(comparisons.count), comparisons)
+            // The same call twice, once with and once without conditions, is nothing new.
+            if result != -EEXIST { try check("seccomp_rule_add_array", result) }
+        }
+        do {
+            let file = try MemoryFile.create("postlude-seccomp")
+            try check("seccomp_export_bpf", seccomp_export_bpf(context, file.rawValue))
+            return Self.instructions(try MemoryFile.content(of: file.rawValue))
+        } catch let error as LinuxError {
+            throw SandboxError(code: "sandbox.seccomp-failed", message: error.message, hint: error.hint)
+        } catch let error as SandboxError {
+            throw error
+        } catch {
+            throw SandboxError(code: "sandbox.seccomp-failed", message: "\(error)")
+        }
+    }
+
+    private func check(_ call: String, _ result: Int32) throws(SandboxError) {
+        if result < 0 { throw failed(call, result) }
+    }
+
+    private func failed(_ call: String, _ result: Int32) -> SandboxError {
+        SandboxError(
+            code: "sandbox.seccomp-failed",
+            message: "\(call) of libseccomp \(Self.libraryVersion) failed for '\(file)': \(errorText(-result)).",
+            hint: "Update libseccomp, or look for contradicting rules in the profile.")
+    }
+
+    private static func instructions(_ bytes: [UInt8]) -> [SeccompProgram.Instruction] {
+        bytes.withUnsafeBytes { raw in
+            stride(from: 0, to: raw.count - 7, by: 8).map { offset in
+                SeccompProgram.Instruction(
+                    raw.loadUnaligned(fromByteOffset: offset, as: UInt16.self),
+                    raw.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self), ifTrue: raw[offset + 2],
+                    ifFalse: raw[offset + 3])
+            }
+        }
+    }
+
+    /// Turns each "allow" of the first program into a jump to the second.
+    static func chain(_ first: inout [SeccompProgram.Instruction], to second: [SeccompProgram.Instruction]) {
+        let end = first.count
+        for index in first.indices where first[index].code == BPF.returnConstant && first[index].operand == code(.allow) {
+            first[index] = SeccompProgram.Instruction(BPF.jump, UInt32(end - index - 1))
+        }
+        first += second
+    }
+
+    /// ENOSYS for every number above the last that was reviewed, so that programs fall back as on an older kernel. Other
+    /// architectures and x32 numbers are left to what follows, which kills.
+    static func unknownNumbers(
+        above highest: UInt32, auditArchitecture: UInt32
+    ) -> [SeccompProgram.Instruction] {
+        [
+            .init(BPF.loadWord, 4),  // arch
+            .init(BPF.jumpIfEqual, auditArchitecture, ifTrue: 0, ifFalse: 4),
+            .init(BPF.loadWord, 0),  // nr
+            .init(BPF.jumpIfGreaterOrEqual, 0x4000_0000, ifTrue: 2, ifFalse: 0),
+            .init(BPF.jumpIfGreater, highest, ifTrue: 0, ifFalse: 1),
+            .init(BPF.returnConstant, code(.errno(UInt16(ENOSYS)))),
+        ]
+    }
+
+    private var auditArchitecture: UInt32 {
+        #if arch(x86_64)
+            0xc000_003e
+        #elseif arch(arm64)
+            0xc000_00b7
+        #else
+            #error("the seccomp compiler does not know this architecture")
+        #endif
+    }
+
+    /// SCMP_ACT_* and SECCOMP_RET_* have the same values.
+    static func code(_ action: SeccompProfile.Action) -> UInt32 {
+        switch action {
+        case .allow: 0x7fff_0000
+        case .log: 0x7ffc_0000
+        case .errno(let number): 0x0005_0000 | UInt32(number)
+        case .trap: 0x0003_0000
+        case .killThread: 0
+        case .killProcess: 0x8000_0000
+        }
+    }
+}
+
+/// The operations of classic BPF that filters here consist of (linux/bpf_common.h).
+enum BPF {
+    static let loadWord: UInt16 = 0x20
+    static let and: UInt16 = 0x54
+    static let jump: UInt16 = 0x05
+    static let jumpIfEqual: UInt16 = 0x15
+    static let jumpIfGreater: UInt16 = 0x25
+    static let jumpIfGreaterOrEqual: UInt16 = 0x35
+    static let jumpIfSet: UInt16 = 0x45
+    static let returnConstant: UInt16 = 0x06
+}

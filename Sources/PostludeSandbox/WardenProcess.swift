@@ -1,0 +1,176 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+import Synchronization
+
+/// A warden that this agent started or adopted.
+final class WardenProcess: Sendable {
+    let identity: WardenIdentity
+    private let process: ProcessDescriptor
+    /// The agent's end of the control channel, until the plan is sent; closing it lets an idle warden go.
+    private let channel: Mutex<Channel?>
+
+    private final class Channel: Sendable {
+        let end: OwnedDescriptor
+        init(_ end: consuming OwnedDescriptor) { self.end = end }
+    }
+
+    private init(identity: WardenIdentity, process: consuming ProcessDescriptor, channel: Channel?) {
+        self.identity = identity
+        self.process = process
+        self.channel = Mutex(channel)
+    }
+
+    /// Starts a warden in a slot whose directories exist and sends it there; it answers when it is prepared.
+    static func start(
+        path: String, slot: String, request: PrepareRequest, bootID: String, cgroupInode: UInt64
+    ) throws(SandboxError) -> WardenProcess {
+        do {
+            let channel = try PacketSocket.pair()
+            let pid = try spawn(path, control: channel.writer.rawValue)
+            // Not reaped yet, so that the number is still its own even if it has ended.
+            let process = try ProcessDescriptor(pid: pid)
+            let identity = WardenIdentity(
+                slot: slot, pid: pid, startTime: ProcessIdentity.startTime(of: pid) ?? 0, bootID: bootID,
+                cgroupInode: cgroupInode)
+            try PacketSocket.send(
+                [ControlMessage.prepare.rawValue] + request.encoded(), to: channel.reader.rawValue)
+            // A copy of the agent's end: the pair goes here, and the warden's death shows as the channel's end.
+            let end = Channel(try OwnedDescriptor(duplicating: channel.reader.rawValue))
+            return WardenProcess(identity: identity, process: process, channel: end)
+        } catch {
+            throw .wardenFailed("It could not be started: \(error.message)", path: path)
+        }
+    }
+
+    /// Finds a warden of an earlier agent; nil when it is gone, or when its number now is another process's.
+    static func adopt(_ identity: WardenIdentity) -> WardenProcess? {
+        do {
+            let process = try ProcessDescriptor(pid: identity.pid)
+            // The descriptor first, the comparison second: from here on the number cannot be used again unnoticed.
+            guard ProcessIdentity.startTime(of: identity.pid) == identity.startTime, try !process.hasEnded() else {
+                return nil
+            }
+            return WardenProcess(identity: identity, process: process, channel: nil)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Waits for its answer.
+    ///
+    /// - Throws: `sandbox.warden-failed` with the stage at which it failed.
+    func awaitReady(path: String, milliseconds: Int32 = 10_000) throws(SandboxError) {
+        guard let channel = channel.withLock({ $0 }) else { return }
+        let raw = channel.end.rawValue
+        do {
+            guard try waitReadable(raw, milliseconds: milliseconds) else {
+                throw SandboxError.wardenFailed("It did not answer within \(milliseconds / 1000) s.", path: path)
+            }
+            guard let answer = try PacketSocket.receive(from: raw, limit: 64) else {
+                throw SandboxError.wardenFailed("It ended at once.", path: path)
+            }
+            guard let failure = try ControlMessage.failure(in: answer.bytes) else { return }
+            throw SandboxError.wardenFailed(
+                "Preparing failed at \(failure.stage.what): \(errorText(failure.errno)).", path: path)
+        } catch let error as SandboxError {
+            throw error
+        } catch let error as LinuxError {
+            throw .wardenFailed(error.message, path: path)
+        } catch let error as PlanError {
+            throw .wardenFailed(error.message, path: path)
+        } catch {
+            throw .wardenFailed("\(error)", path: path)
+        }
+    }
+
+    /// Sends the plan; from then on the warden needs nobody.
+    ///
+    /// - Throws: `sandbox.warden-failed` when it is gone, or has a plan already.
+    func send(_ plan: LaunchPlan, _ descriptors: [Int32], path: String) throws(SandboxError) {
+        guard let channel = channel.withLock({ $0.take() }) else {
+            throw .wardenFailed("It has been given a plan before.", path: path)
+        }
+        do {
+            let memory = try MemoryFile.sealed("postlude-plan", plan.encoded())
+            try PacketSocket.send(
+                [ControlMessage.launch.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue)
+        } catch {
+            throw .wardenFailed("The plan could not be sent: \(error.message)", path: path)
+        }
+    }
+
+    /// Lets an idle warden go.
+    func dismiss() {
+        channel.withLock { $0 = nil }
+    }
+
+    /// Whether it still runs; a zombie does not.
+    var isAlive: Bool {
+        do { return try !process.hasEnded() } catch { return false }
+    }
+
+    /// A pidfd of its own for whoever waits.
+    func waitable() throws(LinuxError) -> OwnedDescriptor {
+        try OwnedDescriptor(duplicating: process.descriptor.rawValue)
+    }
+
+    func signal(_ number: Int32) throws(LinuxError) {
+        do {
+            try process.signal(number)
+        } catch {
+            if error.errno != ESRCH { throw error }
+        }
+    }
+
+    /// Lets the kernel forget it, if it is our child and has ended.
+    func reap() {
+        do {
+            _ = try process.reap(block: false)
+        } catch {
+            // ECHILD: adopted, or reaped before.
+        }
+    }
+
+    // MARK: spawning
+
+    private static let controlDescriptor: Int32 = 3
+
+    /// Nothing of the agent goes along: no environment, no descriptor but the channel, no signal state, an own session.
+    private static func spawn(_ path: String, control: Int32) throws(LinuxError) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for descriptor in Int32(0)...2 {
+            posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0)
+        }
+        posix_spawn_file_actions_adddup2(&actions, control, controlDescriptor)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        // POSIX_SPAWN_SETSID is glibc's 0x80: a terminal's signals must not reach wardens.
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | 0x80))
+        var pid: pid_t = 0
+        let result = "postlude-warden".withCString { name -> Int32 in
+            let arguments: [UnsafeMutablePointer<CChar>?] = [UnsafeMutablePointer(mutating: name), nil]
+            let environment: [UnsafeMutablePointer<CChar>?] = [nil]
+            return posix_spawn(&pid, path, &actions, &attributes, arguments, environment)
+        }
+        guard result == 0 else { throw LinuxError("posix_spawn", path, errno: result) }
+        return pid
+    }
+}
+
+extension SandboxError {
+    static func wardenFailed(_ why: String, path: String) -> SandboxError {
+        SandboxError(
+            code: "sandbox.warden-failed", message: "The warden '\(path)' is not available. \(why)",
+            hint: "Install postlude-warden of the same version as postluded; see 'postlude doctor'.")
+    }
+}

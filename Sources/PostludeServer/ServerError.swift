@@ -1,0 +1,67 @@
+import HTTPTypes
+import PostludeAPI
+import PostludeCore
+
+/// What the server itself refuses, before the engine is asked.
+public struct ServerError: Error, Hashable, Sendable {
+    public var status: Int
+    public var code: String
+    public var message: String
+    public var hint: String?
+
+    init(_ status: Int, _ code: String, _ message: String, hint: String? = nil) {
+        self.status = status
+        self.code = code
+        self.message = message
+        self.hint = hint
+    }
+
+    static let noPeer = ServerError(
+        403, "server.unknown-caller", "The caller's identity cannot be read from this connection.",
+        hint: "Connect to the agent's unix socket.")
+
+    static func otherUser(_ uid: UInt32, agent: UInt32) -> ServerError {
+        ServerError(
+            403, "server.other-user", "This is the agent of user \(agent); user \(uid) may not use it.",
+            hint: "Run `postlude` as yourself: it uses your own agent, or the system's.")
+    }
+
+    static func unknownRoute(_ method: String, _ path: String) -> ServerError {
+        ServerError(
+            404, "server.unknown-route", "There is nothing at \(method) \(path).",
+            hint: "The API is at \(API.prefix); an older agent may lack what a newer client asks for.")
+    }
+
+    static func badParameter(_ name: String, _ value: String, expected: String) -> ServerError {
+        ServerError(
+            400, "server.bad-parameter", "'\(value)' is not a value of the parameter '\(name)'.", hint: "Give \(expected).")
+    }
+
+    static func badBody(_ why: String) -> ServerError {
+        ServerError(
+            400, "server.bad-body", "The request's body cannot be read: \(why).",
+            hint: "Send the JSON document that this version of the API describes.")
+    }
+
+    static let tooLarge = ServerError(
+        413, "server.too-large", "The request is larger than \(APILimits.requestBytes >> 20) MiB.",
+        hint: "Keep data out of the operation file; name its path in a param instead.")
+
+    static func unreadableLog(_ step: String, _ why: String) -> ServerError {
+        ServerError(
+            500, "server.unreadable-log", "The output of step '\(step)' cannot be read: \(why).",
+            hint: "Look at the attempt's directory below the agent's state directory.")
+    }
+
+    static func badSocket(_ path: String, _ why: String, hint: String) -> ServerError {
+        ServerError(500, "server.bad-socket", "Cannot listen at '\(path)': \(why).", hint: hint)
+    }
+}
+
+enum APILimits {
+    static let requestBytes = API.maximumRequestBytes
+    /// Bytes of a log file read at a time.
+    static let logChunk = 64 << 10
+    /// The most runs one answer lists.
+    static let runs = 10_000
+}

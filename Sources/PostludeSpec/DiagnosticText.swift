@@ -1,0 +1,84 @@
+import PostludeCore
+
+/// Diagnostics as text for people.
+public enum DiagnosticText {
+    /// `file:line:column: error: message [code]`, the hint on a line of its own.
+    public static func line(_ diagnostic: Diagnostic) -> String {
+        let place = diagnostic.place.map { "\($0): " } ?? ""
+        let head = "\(place)\(diagnostic.severity.rawValue): \(diagnostic.message) [\(diagnostic.code)]"
+        return diagnostic.hint.map { "\(head)\nhint: \($0)" } ?? head
+    }
+
+    /// The same with the source line and a caret under the column.
+    ///
+    /// - Parameter sources: the texts of files, by the path that places name.
+    public static func render(_ diagnostic: Diagnostic, sources: [String: String]) -> String {
+        let place = diagnostic.place.map { "\($0): " } ?? ""
+        var lines = ["\(place)\(diagnostic.severity.rawValue): \(diagnostic.message) [\(diagnostic.code)]"]
+        if let place = diagnostic.place, let text = sources[place.file], let line = YAMLLines(text)[place.line] {
+            let number = String(place.line)
+            let margin = String(repeating: " ", count: number.count)
+            let shown = excerpt(line, around: place.column)
+            lines.append(" \(number) | \(shown.text)")
+            lines.append(" \(margin) | \(shown.indent)^")
+        }
+        if let hint = diagnostic.hint { lines.append("hint: \(hint)") }
+        return lines.joined(separator: "\n")
+    }
+
+    /// All of them, with a blank line in between.
+    public static func render(_ diagnostics: [Diagnostic], sources: [String: String]) -> String {
+        diagnostics.map { render($0, sources: sources) }.joined(separator: "\n\n")
+    }
+
+    /// At most 100 columns of the line, the caret's among them; control characters become blanks.
+    private static func excerpt(_ line: Substring, around column: Int) -> (text: String, indent: String) {
+        let scalars = line.unicodeScalars.map { scalar -> Unicode.Scalar in
+            scalar.value < 0x20 || scalar.value == 0x7f || (0x80...0x9f).contains(scalar.value) ? " " : scalar
+        }
+        let caret = min(max(column - 1, 0), scalars.count)
+        let start = max(0, caret - 70)
+        let end = min(scalars.count, start + 100)
+        var text = String.UnicodeScalarView()
+        text.append(contentsOf: scalars[start..<end])
+        let head = start > 0 ? "..." : ""
+        let tail = end < scalars.count ? "..." : ""
+        return (head + String(text) + tail, String(repeating: " ", count: caret - start + head.count))
+    }
+}
+
+/// Text of files as bytes.
+public enum SourceText {
+    /// The text of a file, or why it is none: not UTF-8, or larger than a file may be.
+    public static func decode(_ bytes: [UInt8], path: String) -> Result<String, SpecError> {
+        guard bytes.count <= YAMLReader.maximumBytes else {
+            return .failure(
+                SpecError(
+                    "spec.too-large", "The file is larger than 1 MiB.",
+                    hint: "Keep data out of the file; mount or fetch it.",
+                    at: SourcePlace(file: path, line: 1, column: 1)))
+        }
+        if let text = String(validating: bytes, as: UTF8.self) {
+            return .success(text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text)
+        }
+        return .failure(
+            SpecError(
+                "spec.not-utf8", "The file is not UTF-8 text.", hint: "Save it as UTF-8.",
+                at: firstInvalid(bytes, path)))
+    }
+
+    private static func firstInvalid(_ bytes: [UInt8], _ path: String) -> SourcePlace {
+        var place = SourcePlace(file: path, line: 1, column: 1)
+        var decoder = UTF8()
+        var iterator = bytes.makeIterator()
+        while true {
+            switch decoder.decode(&iterator) {
+            case .scalarValue("\n"):
+                place.line += 1
+                place.column = 1
+            case .scalarValue: place.column += 1
+            case .emptyInput, .error: return place
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import PostludeCore
+
+/// Reads params and holds them against the inputs of a component.
+struct ParamReader {
+    let session: SpecSession
+
+    private static let fullKeys: Set<String> = ["value", "ref", "contextOnly", "connection", "toInit", "toEnv"]
+
+    /// - Parameter allowsShort: hooks take `{a: {value: 1}}` only, operations also `{a: 1}`.
+    func read(_ node: YAMLNode, path: String, allowsShort: Bool) -> [String: Param] {
+        guard let entries = node.entries else {
+            session.findings.wrongType(path, wanted: "a mapping of params", node, hint: "Such as {lr: {value: 0.1}}.")
+            return [:]
+        }
+        var params: [String: Param] = [:]
+        for entry in entries {
+            guard let param = read(entry, "\(path).\(entry.key)", allowsShort) else { continue }
+            if RunContext.reservedNames.contains(entry.key) {
+                session.findings.error(
+                    "spec.reserved-name", "'\(entry.key)' cannot be the name of a param.", hint: "Choose another name.",
+                    at: entry.keyPlace)
+            }
+            params[entry.key] = param
+        }
+        return params
+    }
+
+    private func read(_ entry: YAMLEntry, _ path: String, _ allowsShort: Bool) -> Param? {
+        let keys = entry.value.entries.map { Set($0.map { MappingReader.canonical($0.key) }) } ?? []
+        let isFull = keys.contains("value") || keys.contains("ref") || (!keys.isEmpty && keys.isSubset(of: Self.fullKeys))
+        guard isFull else {
+            guard allowsShort else {
+                session.findings.wrongType(
+                    path, wanted: "a full-form param", entry.value, hint: "Write {value: ...}; hooks take no short form.")
+                return nil
+            }
+            return value(entry.value, place: entry.keyPlace)
+        }
+        guard var reader = MappingReader(entry.value, path: path, session.findings) else { return nil }
+        let node = reader.entry("value")?.value
+        let contextOnly = reader.flag("contextOnly") ?? false
+        let variable = reader.entry("toEnv")
+        let toEnv = reader.text("toEnv")
+        if reader.flag("toInit") == true {
+            session.findings.unsupported("toInit", "Write the init step.", at: reader.entry("toInit")?.keyPlace)
+        }
+        reader.refuse([
+            "ref": "Pass the value itself; other runs cannot be referred to yet.",
+            "connection": "Give addresses and credentials as params.",
+        ])
+        reader.finish()
+        if let toEnv, !IOReader.isVariableName(toEnv) || toEnv.hasPrefix("POSTLUDE_") {
+            session.findings.error(
+                "spec.invalid-value", "'\(toEnv)' cannot be the name of a variable.",
+                hint: "Use letters, digits and '_', not starting with a digit or POSTLUDE_.", at: variable?.value.place)
+        }
+        guard let node, var param = value(node, place: entry.keyPlace) else {
+            return node == nil ? Param(value: .null, isTemplate: false, contextOnly: contextOnly) : nil
+        }
+        param.contextOnly = contextOnly
+        param.toEnv = toEnv
+        return param
+    }
+
+    private func value(_ node: YAMLNode, place: SourcePlace) -> Param? {
+        guard let value = node.value(session.findings) else { return nil }
+        check(node)
+        let isTemplate = node.hasTemplate
+        return Param(value: value, isTemplate: isTemplate, place: isTemplate ? node.templatePlace : node.place)
+    }
+
+    private func check(_ node: YAMLNode) {
+        switch node.content {
+        case .scalar(let scalar): session.check(Template(scalar.text, at: scalar.textPlace))
+        case .sequence(let items): items.forEach(check)
+        case .mapping(let entries): entries.forEach { check($0.value) }
+        }
+    }
+
+    // MARK: Against inputs
+
+    /// Reports inputs without a value, values of the wrong type, and params that no input takes.
+    func match(_ params: [String: Param], to component: Component, of what: String, at place: SourcePlace, strict: Bool) {
+        for input in component.inputs {
+            guard let param = params[input.name], !param.contextOnly else {
+                if !input.isOptional, input.value == nil { missing(input, params, what, place) }
+                continue
+            }
+            guard !param.isTemplate, param.value != .null else { continue }
+            do throws(Inputs.Problem) {
+                _ = try Inputs.typed(param.value, as: input)
+            } catch {
+                session.findings.error(
+                    error.code, "The param '\(input.name)' \(error.message).", hint: error.hint, at: param.place ?? place)
+            }
+        }
+        let names = component.inputs.map(\.name)
+        for (name, param) in params.sorted(by: { $0.key < $1.key }) {
+            guard !param.contextOnly, !names.contains(name) else { continue }
+            let hint = Suggestion.hint(for: name, among: names)
+            if strict {
+                session.findings.error(
+                    "spec.unknown-param", "The component of \(what) has no input '\(name)'.",
+                    hint: hint ?? "Declare it in `inputs`, or write contextOnly: true.", at: param.place ?? place)
+            } else {
+                session.findings.warn(
+                    "spec.param-without-input", "No input of \(what) is called '\(name)'; only templates see it.",
+                    hint: hint ?? "Write contextOnly: true to say so.", at: param.place ?? place)
+            }
+        }
+    }
+
+    private func missing(_ input: IODeclaration, _ params: [String: Param], _ what: String, _ place: SourcePlace) {
+        let unused = params.keys.filter { $0 != input.name }
+        session.findings.error(
+            "inputs.missing", "The input '\(input.name)' of \(what) needs a value.",
+            hint: Suggestion.closest(to: input.name, among: unused).map { "The params have '\($0)'; rename it." }
+                ?? "Give it in `params`, or declare the input with a `value`.",
+            at: params.isEmpty ? input.place ?? place : place)
+    }
+}

@@ -1,0 +1,84 @@
+import PostludeCore
+
+/// What one reading of an operation knows and collects.
+final class SpecSession {
+    let hub: Hub
+    let profiles: Set<String>
+    let references: [String: String]
+    let findings = Findings()
+    /// Texts by path, so that a component named twice is parsed twice but read once.
+    private(set) var sources: [String: String]
+
+    init(hub: Hub, profiles: Set<String>, references: [String: String], sources: [String: String]) {
+        self.hub = hub
+        self.profiles = profiles
+        self.references = references
+        self.sources = sources
+    }
+
+    /// A text as a template, with its syntax checked; scalars that are no texts stand as they are written.
+    func template(_ node: YAMLNode, _ name: String) -> Template? {
+        guard let scalar = node.scalar, scalar.value != .null else {
+            findings.wrongType(name, wanted: "a text", node)
+            return nil
+        }
+        let template = Template(scalar.text, at: scalar.textPlace)
+        check(template)
+        return template
+    }
+
+    func check(_ template: Template) {
+        do throws(ExpressionError) {
+            try Rendering.check(template)
+        } catch {
+            findings.add(error.diagnostic)
+        }
+    }
+
+    /// A list of words; a single text stands for a list of one, as in Polyaxon.
+    func templates(_ node: YAMLNode?, _ name: String) -> [Template] {
+        guard let node else { return [] }
+        switch node.content {
+        case .sequence(let items): return items.compactMap { template($0, name) }
+        case .scalar: return [template(node, name)].compactMap { $0 }
+        case .mapping:
+            findings.wrongType(name, wanted: "a list of texts", node)
+            return []
+        }
+    }
+
+    /// The component a reference names, or nil with a finding at `place`.
+    func hubComponent(_ reference: String, at place: SourcePlace) -> (root: YAMLNode, name: String)? {
+        if Rendering.hasExpression(reference) {
+            findings.unsupported(
+                "a template in hubRef", "Write the component's name; use conditions to choose between hooks.", at: place)
+            return nil
+        }
+        do throws(SpecError) {
+            let entry = try hub.component(named: reference)
+            sources[entry.path] = entry.text
+            guard let root = YAMLReader.read(entry.text, file: entry.path, findings) else { return nil }
+            return (root, entry.name)
+        } catch {
+            for var finding in error.diagnostics {
+                finding.place = finding.place ?? place
+                findings.add(finding)
+            }
+            return nil
+        }
+    }
+
+    /// The file a `pathRef` names, as the client read it.
+    func pathComponent(_ path: String, at place: SourcePlace) -> (root: YAMLNode, name: String)? {
+        guard let text = references[path] else {
+            findings.error(
+                "spec.unreadable-reference", "The file '\(path)' was not handed in with the operation.",
+                hint: "Check that it exists beside the operation and that you may read it.", at: place)
+            return nil
+        }
+        sources[path] = text
+        guard let root = YAMLReader.read(text, file: path, findings) else { return nil }
+        let file = path.split(separator: "/").last.map(String.init) ?? path
+        return (root, file.split(separator: ".").first.map(String.init) ?? file)
+    }
+}

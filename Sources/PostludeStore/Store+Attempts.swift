@@ -1,0 +1,202 @@
+import GRDB
+import PostludeCore
+
+extension Store {
+    /// What is stored of an attempt for the agent's own use.
+    public struct StoredAttempt: Sendable {
+        public var id: AttemptID
+        /// The warden's identity, as the engine wrote it.
+        public var warden: String?
+        public var hasAccepted: Bool
+        public var leases: [Lease]
+
+        public struct Lease: Sendable {
+            public var device: String
+            /// Who held the device before the grant, as the engine wrote it.
+            public var baseline: String?
+        }
+    }
+
+    public enum Binding: Hashable, Sendable {
+        /// The warden is the attempt's; the plan may be sent.
+        case bound
+        /// The attempt has another warden already.
+        case taken
+        /// The run no longer waits for a launch; it was stopped meanwhile.
+        case refused
+    }
+
+    /// Writes down which warden an attempt gets, before the plan is sent: whoever comes next finds it and adopts it.
+    public func bind(
+        _ attempt: AttemptID, warden: String, steps: [(name: String, role: StepRole)], baselines: [String: String]
+    ) async throws -> Binding {
+        try await write { db in
+            let id = attempt.run.description
+            let row = try db.row(
+                """
+                SELECT state, warden FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number = ?
+                WHERE runs.id = ?
+                """, [attempt.number, id])
+            guard let row, case .launching(let active) = try row.json("state", as: Run.State.self),
+                active.attempt == attempt.number
+            else { return .refused }
+            guard row["warden"] as String? == nil else { return .taken }
+            try db.run(
+                "UPDATE attempts SET warden = ?, journal_next = 0 WHERE run = ? AND number = ?",
+                [warden, id, attempt.number])
+            for (position, step) in steps.enumerated() {
+                try db.run(
+                    """
+                    INSERT INTO steps (run, attempt, name, position, role) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                    """, [id, attempt.number, step.name, position, step.role.rawValue])
+            }
+            for (device, baseline) in baselines {
+                try db.run(
+                    "UPDATE leases SET baseline = ? WHERE run = ? AND attempt = ? AND device = ?",
+                    [baseline, id, attempt.number, device])
+            }
+            return .bound
+        }
+    }
+
+    public func attempt(_ id: AttemptID) async throws -> StoredAttempt? {
+        try await read { db in try StoredAttempt.fetch(db, id) }
+    }
+
+    /// Attempts whose warden may be alive or may have left word: to be watched after a start.
+    public func liveAttempts() async throws -> [StoredAttempt] {
+        try await read { db in
+            let rows = try db.rows(
+                """
+                SELECT attempts.run, attempts.number FROM attempts
+                JOIN runs ON runs.id = attempts.run AND runs.attempt = attempts.number
+                WHERE phase IN ('launching', 'starting', 'running', 'stopping') AND warden IS NOT NULL
+                ORDER BY runs.number
+                """)
+            return try rows.compactMap { row in
+                try StoredAttempt.fetch(db, AttemptID(run: try row.runID("run"), number: row["number"]))
+            }
+        }
+    }
+
+    /// Wardens whose cgroups somebody still has use for: of runs that are not over, or whose clean-up is owed.
+    public func claimedWardens() async throws -> [String] {
+        try await read { db in
+            try String.fetchAll(
+                db,
+                sql: """
+                    SELECT warden FROM attempts JOIN runs ON runs.id = attempts.run WHERE warden IS NOT NULL AND (
+                        (phase <> 'finished' AND attempts.number = runs.attempt) OR EXISTS (
+                            SELECT 1 FROM outbox WHERE outbox.run = runs.id AND outbox.attempt = attempts.number))
+                    """)
+        }
+    }
+
+    /// What a batch of reports held.
+    public struct Recorded: Sendable {
+        public var hasEnded: Bool
+        public var hasAccepted: Bool
+        public var mainStarted: Bool
+    }
+
+    /// Takes what a warden reported, each report once: stores the steps and applies what it means for the run.
+    public func record(
+        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID, at time: Timestamp
+    ) async throws -> Applied<Recorded> {
+        try await transact(at: time) { transaction in
+            try transaction.record(reports, of: attempt)
+        }
+    }
+}
+
+extension Store.StoredAttempt {
+    static func fetch(_ db: Database, _ id: AttemptID) throws -> Store.StoredAttempt? {
+        let arguments: StatementArguments = [id.run.description, id.number]
+        guard let row = try db.row("SELECT * FROM attempts WHERE run = ? AND number = ?", arguments) else { return nil }
+        let leases = try db.rows("SELECT device, baseline FROM leases WHERE run = ? AND attempt = ?", arguments)
+        return Store.StoredAttempt(
+            id: id, warden: row["warden"], hasAccepted: (row["accepted_at"] as Int64?) != nil,
+            leases: leases.map { Lease(device: $0["device"], baseline: $0["baseline"]) })
+    }
+}
+
+extension Transaction {
+    mutating func record(
+        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID
+    ) throws -> Store.Recorded {
+        var recorded = Store.Recorded(hasEnded: false, hasAccepted: false, mainStarted: false)
+        let key: [any DatabaseValueConvertible] = [attempt.run.description, attempt.number]
+        let row = try db.row("SELECT journal_next FROM attempts WHERE run = ? AND number = ?", StatementArguments(key))
+        guard let first = row?["journal_next"] as Int64? else {
+            throw StoreError.unreadable("no attempt \(attempt)")
+        }
+        var next = first
+        for (sequence, report) in reports where Int64(sequence) >= next {
+            next = Int64(sequence) + 1
+            try take(report, of: attempt, &recorded)
+        }
+        guard next > first else { return recorded }
+        try db.run(
+            "UPDATE attempts SET journal_next = ? WHERE run = ? AND number = ?",
+            [next, attempt.run.description, attempt.number])
+        return recorded
+    }
+
+    private mutating func take(
+        _ report: AttemptReport, of attempt: AttemptID, _ recorded: inout Store.Recorded
+    ) throws {
+        let run = attempt.run
+        switch report {
+        case .accepted:
+            recorded.hasAccepted = true
+            _ = try apply(.accepted(attempt: attempt.number), to: run)
+        case .stepStarted(let step, let pid, let receipt, let time):
+            let role = try self.role(of: step, attempt)
+            try db.run(
+                """
+                UPDATE steps SET pid = ?, started_at = ?, receipt = ? WHERE run = ? AND attempt = ? AND name = ?
+                """, [pid, time.microseconds, try JSONText.encode(receipt), run.description, attempt.number, step])
+            try emit(.step, of: run, step, "started", at: time)
+            if role == .main {
+                recorded.mainStarted = true
+                _ = try apply(.mainStarted(attempt: attempt.number), to: run)
+            }
+        case .stepExited(let step, let exit, let usage, let time):
+            try db.run(
+                "UPDATE steps SET finished_at = ?, exit = ?, usage = ? WHERE run = ? AND attempt = ? AND name = ?",
+                [
+                    time.microseconds, try JSONText.encode(exit), try JSONText.encode(usage), run.description,
+                    attempt.number, step,
+                ])
+            try emit(.step, of: run, step, "exited", exit.words, at: time)
+        case .stopping(let reason, let time):
+            try emit(.step, of: run, "", "stopping", reason.rawValue, at: time)
+        case .ended(let exit, let reason, _):
+            recorded.hasEnded = true
+            let end = Run.End(exit: exit, reason: reason, oomKilled: try wasOOMKilled(reason, attempt))
+            _ = try apply(.ended(attempt: attempt.number, end), to: run)
+        }
+    }
+
+    private func role(of step: String, _ attempt: AttemptID) throws -> StepRole? {
+        try db.row(
+            "SELECT role FROM steps WHERE run = ? AND attempt = ? AND name = ?",
+            [attempt.run.description, attempt.number, step]
+        )?.word("role")
+    }
+
+    /// Whether the step that decided the end lost a process for want of memory.
+    private func wasOOMKilled(_ reason: AttemptReport.AttemptEndReason, _ attempt: AttemptID) throws -> Bool {
+        let step: String?
+        switch reason {
+        case .initFailed(let name): step = name
+        case .mainExited: step = nil
+        case .setupFailed, .stopRequested, .timeout: return false
+        }
+        let row = try db.row(
+            """
+            SELECT usage FROM steps WHERE run = ? AND attempt = ? AND (name = ? OR (? IS NULL AND role = 'main'))
+            """, [attempt.run.description, attempt.number, step, step])
+        return (try row?.optionalJSON("usage", as: StepUsage.self)?.oomKills ?? 0) > 0
+    }
+}

@@ -1,0 +1,164 @@
+import GRDB
+import PostludeCore
+
+extension Store {
+    /// Newest first. `uid` nil sees everybody's.
+    public func summaries(uid: UInt32?, includeHooks: Bool, limit: Int) async throws -> [RunSummary] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT * FROM runs WHERE (? IS NULL OR uid = ?) AND (? OR upstream IS NULL)
+                ORDER BY number DESC LIMIT ?
+                """, [uid, uid, includeHooks, max(0, limit)]
+            ).map { try RunSummary(db, $0) }
+        }
+    }
+
+    public func summary(_ id: RunID) async throws -> RunSummary? {
+        try await read { db in
+            try db.row("SELECT * FROM runs WHERE id = ?", [id.description]).map { try RunSummary(db, $0) }
+        }
+    }
+
+    /// Runs whose id begins so, newest first; at most `limit`. The prefix has hexadecimal digits only.
+    public func ids(beginningWith prefix: String, uid: UInt32?, limit: Int = 10) async throws -> [RunID] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT id FROM runs WHERE id >= ? AND id < ? AND (? IS NULL OR uid = ?) ORDER BY number DESC LIMIT ?
+                """, [prefix, prefix + "g", uid, uid, limit]
+            ).map { try $0.runID("id") }
+        }
+    }
+
+    public func run(_ id: RunID) async throws -> StoredRun? {
+        try await read { db in
+            guard let row = try db.row("SELECT * FROM runs WHERE id = ?", [id.description]) else { return nil }
+            return try StoredRun(row, condition: try RunCondition.all(db, id).last)
+        }
+    }
+
+    /// nil when there is no such run.
+    public func detail(_ id: RunID) async throws -> RunDetail? {
+        try await read { db in
+            guard let row = try db.row("SELECT * FROM runs WHERE id = ?", [id.description]) else { return nil }
+            let numbers = try Int.fetchAll(
+                db, sql: "SELECT number FROM attempts WHERE run = ? ORDER BY number", arguments: [id.description])
+            return RunDetail(
+                summary: try RunSummary(db, row), conditions: try RunCondition.all(db, id),
+                inputs: try row.json("inputs"), outputs: try row.json("outputs"),
+                attempts: try numbers.map { try AttemptRecord(db, AttemptID(run: id, number: $0)) },
+                hooks: try HookRecord.all(db, id), notes: try row.json("notes"), artifacts: row["artifacts"])
+        }
+    }
+
+    /// The hooks of a run with what became of them.
+    public func hooks(of id: RunID) async throws -> [HookRecord] {
+        try await read { db in try HookRecord.all(db, id) }
+    }
+
+    /// Whether nothing is waiting, running or owed.
+    public func isQuiet() async throws -> Bool {
+        try await read { db in
+            try db.row(
+                """
+                SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE phase <> 'finished') OR EXISTS (SELECT 1 FROM outbox)
+                """) == nil
+        }
+    }
+
+    /// Events after a sequence number, oldest first; at most `limit`. `run` narrows it to one run and its hook runs.
+    public func events(
+        of run: RunID?, after sequence: Int64, uid: UInt32?, limit: Int = 1000
+    ) async throws
+        -> [RunEvent]
+    {
+        try await read { db in
+            let id = run?.description
+            let sql =
+                run == nil
+                ? """
+                SELECT events.* FROM events JOIN runs ON runs.id = events.run
+                WHERE sequence > ? AND (? IS NULL OR uid = ?) ORDER BY sequence LIMIT ?
+                """
+                : """
+                SELECT events.* FROM events JOIN runs ON runs.id = events.run
+                WHERE sequence > ? AND (? IS NULL OR uid = ?) AND events.run = ? ORDER BY sequence LIMIT ?
+                """
+            var arguments: StatementArguments = [sequence, uid, uid]
+            if let id { arguments += [id] }
+            arguments += [limit]
+            return try db.rows(sql, arguments).map { row in
+                RunEvent(
+                    sequence: row["sequence"], run: try row.runID("run"), kind: try row.word("kind"),
+                    subject: row["subject"], what: row["what"], detail: row["detail"], at: row.requiredTime("at"))
+            }
+        }
+    }
+}
+
+extension RunSummary {
+    init(_ db: Database, _ row: Row) throws {
+        let id = try row.runID("id")
+        let attempt: Int = row["attempt"]
+        let devices = try db.rows(
+            "SELECT device FROM leases WHERE run = ? AND attempt = ? ORDER BY device", [id.description, attempt])
+        self.init(
+            id: id, name: row["name"], project: row["project"], user: row["user"], uid: row["uid"],
+            status: try row.word("status"), reason: row["reason"], message: row["message"],
+            upstream: try row.optionalRunID("upstream"), hookName: row["hook_name"], attempt: attempt,
+            devices: devices.map { $0["device"] }, createdAt: row.requiredTime("created_at"),
+            queuedAt: row.time("queued_at"), startedAt: row.time("started_at"), finishedAt: row.time("finished_at"))
+    }
+}
+
+extension RunCondition {
+    static func all(_ db: Database, _ id: RunID) throws -> [RunCondition] {
+        try db.rows("SELECT * FROM conditions WHERE run = ? ORDER BY position", [id.description]).map { row in
+            var condition = RunCondition(
+                status: try row.word("status"), reason: row["reason"], message: row["message"],
+                at: row.requiredTime("last_transition"))
+            condition.lastUpdate = row.requiredTime("last_update")
+            return condition
+        }
+    }
+}
+
+extension AttemptRecord {
+    init(_ db: Database, _ id: AttemptID) throws {
+        let key: StatementArguments = [id.run.description, id.number]
+        let steps = try db.rows("SELECT * FROM steps WHERE run = ? AND attempt = ? ORDER BY position", key)
+        let leases = try db.rows("SELECT * FROM leases WHERE run = ? AND attempt = ? ORDER BY device", key)
+        self.init(
+            number: id.number,
+            steps: try steps.map { row in
+                StepRecord(
+                    name: row["name"], role: try row.word("role"), startedAt: row.time("started_at"),
+                    finishedAt: row.time("finished_at"), exit: try row.optionalJSON("exit"),
+                    usage: try row.optionalJSON("usage"), receipt: try row.optionalJSON("receipt"))
+            },
+            leases: try leases.map { row in
+                LeaseRecord(
+                    device: row["device"], leasedAt: row.requiredTime("leased_at"),
+                    releasingAt: row.time("releasing_at"), releasedAt: row.time("released_at"),
+                    quarantinedAt: row.time("quarantined_at"), evidence: try row.json("evidence"))
+            })
+    }
+}
+
+extension HookRecord {
+    static func all(_ db: Database, _ id: RunID) throws -> [HookRecord] {
+        try db.rows(
+            """
+            SELECT hooks.*, runs.status AS hook_status FROM hooks LEFT JOIN runs ON runs.id = hooks.hook_run
+            WHERE hooks.run = ? ORDER BY position
+            """, [id.description]
+        ).map { row in
+            let outcome: Outcome? = (row["outcome"] as String?).flatMap(Outcome.init(rawValue:))
+            let status: RunStatus? = (row["hook_status"] as String?).flatMap(RunStatus.init(rawValue:))
+            return HookRecord(
+                index: row["position"], name: row["name"], origin: row["origin"], trigger: try row.word("trigger"),
+                outcome: outcome, detail: row["detail"], run: try row.optionalRunID("hook_run"), status: status)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import GRDB
+import Glibc
+import PostludeCore
+import Synchronization
+
+/// Everything the agent must not forget: one SQLite database in a state directory that one agent holds at a time.
+///
+/// A write returns after it is on disk (WAL, synchronous FULL); writes that come together share a transaction.
+public final class Store: Sendable {
+    /// What the node has for attempts; the scheduling pass that ends each write works with it.
+    public struct Node: Hashable, Sendable {
+        public var memoryBytes: Int64
+        public var milliCPU: Int64
+        public var devices: [Device]
+
+        public init(memoryBytes: Int64, milliCPU: Int64, devices: [Device] = []) {
+            self.memoryBytes = memoryBytes
+            self.milliCPU = milliCPU
+            self.devices = devices
+        }
+    }
+
+    public let directory: String
+    let pool: DatabasePool
+    let commits: CommitQueue
+    let node = Mutex<Node?>(nil)
+    private let lock: StateLock
+    private let followers = Followers()
+
+    /// Opens (or makes) the state directory's database.
+    ///
+    /// Throws `StoreError`: `store.already-in-use` when another agent has the directory, `store.newer-schema`,
+    /// `store.corrupt`, `store.disk-full`, `store.unusable`.
+    public init(directory: String) throws {
+        self.directory = directory
+        try Store.makeDirectory(directory, mode: 0o755)
+        // Other users may look up their own artifacts below the directory, but never read the database.
+        try Store.makeDirectory("\(directory)/store", mode: 0o700)
+        lock = try StateLock(directory: directory)
+        do {
+            var configuration = Configuration()
+            configuration.label = "postlude.store"
+            configuration.maximumReaderCount = 4
+            configuration.foreignKeysEnabled = true
+            configuration.busyMode = .timeout(5)
+            pool = try DatabasePool(path: "\(directory)/store/postlude.sqlite", configuration: configuration)
+            // GRDB takes NORMAL for a pool; what a caller was told is stored must survive a power cut.
+            try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
+            let migrator = Schema.migrator
+            if try pool.read(migrator.hasBeenSuperseded) { throw StoreError.newerSchema(directory) }
+            let finding = try pool.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
+            if let finding, finding != "ok" { throw StoreError.corrupt(directory, finding) }
+            try migrator.migrate(pool)
+        } catch let error as DatabaseError
+            where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT
+        {
+            throw StoreError.corrupt(directory, error.message ?? "it is not a database")
+        } catch {
+            throw StoreError.from(error)
+        }
+        commits = CommitQueue(pool)
+    }
+
+    /// A tick after each commit that added events; a slow reader misses ticks, never events.
+    public func changes() -> AsyncStream<Void> { followers.stream() }
+
+    /// How many transactions were written since the start.
+    public var transactionCount: Int { commits.transactionCount }
+
+    /// Writes; ends with a scheduling pass when `schedules` says that somebody may start now.
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        let value = try await commits.write(body)
+        followers.tick()
+        return value
+    }
+
+    func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await pool.read(body)
+        } catch {
+            throw StoreError.from(error)
+        }
+    }
+
+    private static func makeDirectory(_ path: String, mode: mode_t) throws(StoreError) {
+        var prefix = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            prefix += (prefix.isEmpty || prefix.hasSuffix("/") ? "" : "/") + part
+            if mkdir(prefix, prefix == path ? mode : 0o755) != 0, errno != EEXIST {
+                if errno == ENOSPC {
+                    throw StoreError(
+                        StoreError.diskFullCode, "The disk is full: '\(prefix)' cannot be made.",
+                        hint: "Free some space.", isTemporary: true)
+                }
+                throw .unusable(path, String(cString: strerror(errno)))
+            }
+        }
+    }
+}
+
+/// Those who wait for news.
+final class Followers: Sendable {
+    private struct Readers {
+        var next = 0
+        var continuations: [Int: AsyncStream<Void>.Continuation] = [:]
+    }
+
+    private let readers = Mutex(Readers())
+
+    func stream() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let id = readers.withLock { readers in
+            readers.next += 1
+            readers.continuations[readers.next] = continuation
+            return readers.next
+        }
+        continuation.onTermination = { [weak self] _ in
+            self?.readers.withLock { _ = $0.continuations.removeValue(forKey: id) }
+        }
+        return stream
+    }
+
+    func tick() {
+        let continuations = readers.withLock { Array($0.continuations.values) }
+        for continuation in continuations { continuation.yield() }
+    }
+}

@@ -1,0 +1,68 @@
+import GRDB
+
+/// Why the store could not do its work.
+public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Stable, such as `store.disk-full`.
+    public var code: String
+    public var message: String
+    public var hint: String?
+    /// Whether the same call may succeed later without anybody changing the software.
+    public var isTemporary: Bool
+
+    public init(_ code: String, _ message: String, hint: String? = nil, isTemporary: Bool = false) {
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.isTemporary = isTemporary
+    }
+
+    public var description: String { "\(code): \(message)" }
+
+    public static let diskFullCode = "store.disk-full"
+    public static let keyReusedCode = "store.idempotency-key-reused"
+
+    static func alreadyInUse(_ directory: String, pid: String?) -> StoreError {
+        StoreError(
+            "store.already-in-use",
+            "Another agent\(pid.map { " (pid \($0))" } ?? "") already uses the state directory '\(directory)'.",
+            hint: "Stop that agent, or give this one another state directory.")
+    }
+
+    static func unusable(_ path: String, _ reason: String) -> StoreError {
+        StoreError(
+            "store.unusable", "The state directory '\(path)' cannot be used: \(reason).",
+            hint: "Give the agent a directory that it may write.")
+    }
+
+    static func newerSchema(_ directory: String) -> StoreError {
+        StoreError(
+            "store.newer-schema", "The state in '\(directory)' was written by a newer agent.",
+            hint: "Run that version or a later one, or give this agent another state directory.")
+    }
+
+    static func corrupt(_ directory: String, _ finding: String) -> StoreError {
+        StoreError(
+            "store.corrupt", "The database in '\(directory)' is damaged: \(finding).",
+            hint: "Move the directory 'store' aside and start again, or restore a copy of it.")
+    }
+
+    static func unreadable(_ what: String) -> StoreError {
+        StoreError("store.unreadable-row", "A row cannot be read: \(what).", hint: "This is a fault of Postlude.")
+    }
+
+    /// The store's words for what SQLite says; an error that already is the store's own stays.
+    static func from(_ error: any Error) -> any Error {
+        guard let error = error as? DatabaseError else { return error }
+        // A full disk shows as SQLITE_FULL, or as an I/O error where the shared memory file cannot grow.
+        if error.resultCode == .SQLITE_FULL || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE {
+            return StoreError(
+                diskFullCode, "The disk of the state directory is full; nothing of this was stored.",
+                hint: "Free some space; what is owed is done then.", isTemporary: true)
+        }
+        let busy = error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_IOERR
+        return StoreError(
+            "store.database",
+            "The database answered: \(error.message ?? "error \(error.extendedResultCode.rawValue)").",
+            hint: "See the agent's log.", isTemporary: busy)
+    }
+}

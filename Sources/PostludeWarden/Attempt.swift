@@ -1,0 +1,297 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+
+/// Walks the plan: init steps one after the other, then sidecars and main; stops, waits, counts and reports. One loop waits
+/// for everything.
+final class Attempt {
+    private let sent: SentPlan
+    private let preparation: Preparation
+    private var journal: JournalWriter
+    private let epoll: Epoll
+    private let signals: OwnedDescriptor
+    private let timeout: Timer
+    private let grace: Timer
+    private var starter: StepStarter?
+    private var launchers: [Int: Launcher] = [:]
+    private var usedLaunchers: [Launcher] = []
+
+    private var running: [Int: RunningStep] = [:]
+    private var progress = AttemptProgress()
+
+    private var plan: LaunchPlan { sent.plan }
+
+    init(_ sent: SentPlan, _ preparation: Preparation) throws(LinuxError) {
+        self.sent = sent
+        self.preparation = preparation
+        journal = JournalWriter(file: sent[sent.plan.journal])
+        epoll = try Epoll()
+        signals = try ProcessControl.signalDescriptor([SIGTERM])
+        timeout = try Timer()
+        grace = try Timer()
+        try epoll.add(signals.rawValue, .readable, token: Token(.stop).raw)
+        try epoll.add(timeout.descriptor.rawValue, .readable, token: Token(.timeout).raw)
+        try epoll.add(grace.descriptor.rawValue, .readable, token: Token(.grace).raw)
+    }
+
+    /// Returns the warden's exit status.
+    func run() -> Int32 {
+        do {
+            journal.append(.accepted(attempt: plan.attempt, wardenPID: getpid()), durable: false)
+            begin()
+            while progress.end == nil {
+                // Written before waiting, so that whoever watches sees it; synced while the steps do their part.
+                try journal.flush()
+                for event in try epoll.wait() { handle(event) }
+            }
+            try journal.flush()
+            for launcher in usedLaunchers { launcher.reap() }
+            return Warden.Status.ended
+        } catch {
+            // Without a journal nothing can be vouched for. The steps end with their parent; the attempt is lost, not wrong.
+            for step in running.values { step.kill() }
+            return error.call == "fdatasync" || error.call == "write" ? Warden.Status.journalLost : Warden.Status.failed
+        }
+    }
+
+    // MARK: starting
+
+    private func begin() {
+        let main = plan.steps.count - 1
+        do throws(SetupFailure) {
+            if let launcher = preparation.takeLauncher() {
+                try launcher.prepare(sent, step: main)
+                launchers[main] = launcher
+            }
+            let limits = try StepStarter.write(plan.limits, label: "") { preparation.directory(of: $0) }
+            let starter = StepStarter(
+                sent: sent, preparation: preparation, network: try network(), attemptLimits: limits)
+            self.starter = starter
+            for (index, launcher) in try starter.makeLaunchers() {
+                try launcher.prepare(sent, step: index)
+                launchers[index] = launcher
+            }
+            if plan.timeoutMilliseconds > 0 {
+                try stage(.plan) { () throws(LinuxError) in
+                    try timeout.arm(afterMilliseconds: plan.timeoutMilliseconds)
+                }
+            }
+        } catch {
+            finish(.setupFailed, step: nil, exit: error.exit)
+            return
+        }
+        act(progress.begin(plan.steps.map(\.role)))
+    }
+
+    private func network() throws(SetupFailure) -> Int32 {
+        if plan.network == .host { return -1 }
+        return try stage(.network) { () throws(LinuxError) in
+            try preparation.makeNetwork(withLoopback: plan.network == .loopback)
+        }
+    }
+
+    private func start(_ index: Int) {
+        guard let starter else { return }
+        let launcher = launchers.removeValue(forKey: index)
+        if let launcher { usedLaunchers.append(launcher) }
+        do throws(SetupFailure) {
+            let step = try starter.start(index, launcher: launcher)
+            running[index] = step
+            try stage(.descriptors) { () throws(LinuxError) in
+                try epoll.add(step.control.rawValue, .readable, token: Token(.control, index).raw)
+                try epoll.add(step.process.descriptor.rawValue, .readable, token: Token(.process, index).raw)
+                try epoll.add(step.logs[0].descriptor, .readable, token: Token(.output, index).raw)
+                try epoll.add(step.logs[1].descriptor, .readable, token: Token(.error, index).raw)
+            }
+        } catch {
+            if let step = running[index] {
+                // It lives, but cannot be watched: it ends before it began.
+                step.exit = error.exit
+                step.kill()
+                do { step.reaped = try step.process.reap(block: true) } catch {}
+                complete(step)
+            } else {
+                journal.append(
+                    .stepExited(
+                        step: UInt16(index), name: plan.steps[index].name, exit: error.exit, usage: StepCounters()))
+                act(progress.ended(index, error.exit))
+            }
+        }
+    }
+
+    // MARK: events
+
+    private func handle(_ event: Epoll.Event) {
+        let token = Token(raw: event.token)
+        switch token.kind {
+        case .stop:
+            var info = [UInt8](repeating: 0, count: 128)
+            _ = read(signals.rawValue, &info, info.count)
+            act(progress.stop(.requested))
+        case .timeout:
+            timeout.drain()
+            act(progress.stop(.timeout))
+        case .grace:
+            grace.drain()
+            for step in running.values { step.kill() }
+        case .control: if let step = running[token.step] { listen(to: step) }
+        case .output: if let step = running[token.step] { pump(step.logs[0]) }
+        case .error: if let step = running[token.step] { pump(step.logs[1]) }
+        case .process: if let step = running[token.step] { reap(step) }
+        case .cgroup: if let step = running[token.step] { completeIfEmpty(step) }
+        }
+    }
+
+    private func pump(_ log: LogPump) {
+        log.pump()
+        if log.hasEnded { unwatch(log.descriptor) }
+    }
+
+    private func unwatch(_ descriptor: Int32) {
+        // It was added once and is removed once; if that fails it is closed soon, which removes it too.
+        do { try epoll.remove(descriptor) } catch {}
+    }
+
+    private func listen(to step: RunningStep) {
+        guard let message = StepMessage.receive(from: step.control.rawValue) else {
+            unwatch(step.control.rawValue)
+            return
+        }
+        do throws(SetupFailure) {
+            switch message.kind {
+            case .mounted:
+                do throws(LinuxError) {
+                    try step.receipt.readPlace()
+                } catch {
+                    // It may have failed and ended since; what it says next tells.
+                    step.receiptFailure = SetupFailure(stage: .receipt, errno: error.errno)
+                }
+            case .ready:
+                if let failure = step.receiptFailure { throw failure }
+                try stage(.receipt) { () throws(LinuxError) in try step.receipt.readRights() }
+                let receipt = try step.receipt.verified(against: step.plan, hasOwnNetwork: step.hasOwnNetwork)
+                // After SIGTERM went out nothing new starts.
+                if progress.isStopping(step.plan.role) { return step.kill() }
+                step.go()
+                journal.append(
+                    .stepStarted(step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt))
+            case .failed:
+                step.exit = SetupFailure(stage: message.stage, index: Int(message.index), errno: message.value).exit
+            case .exited:
+                step.exit = .code(message.value)
+                step.counters.maxRSSBytes = message.maxRSSBytes
+            case .signalled:
+                step.exit = .signal(message.value, coreDumped: message.index == 1)
+                step.counters.maxRSSBytes = message.maxRSSBytes
+            case .launched:
+                break
+            }
+        } catch {
+            step.exit = error.exit
+            step.kill()
+        }
+    }
+
+    // MARK: ending
+
+    private func reap(_ step: RunningStep) {
+        do {
+            guard let reaped = try step.process.reap(block: false) else { return }
+            step.reaped = reaped
+        } catch {
+            // Reaped by nobody else: it cannot have been. What is not known stays unknown.
+        }
+        unwatch(step.process.descriptor.rawValue)
+        // What pid 1 said last may not have been read yet.
+        while step.exit == nil, let message = lastWord(step) {
+            if message.kind == .exited { step.exit = .code(message.value) }
+            if message.kind == .signalled { step.exit = .signal(message.value, coreDumped: message.index == 1) }
+            if message.kind == .failed {
+                step.exit = SetupFailure(stage: message.stage, index: Int(message.index), errno: message.value).exit
+            }
+            step.counters.maxRSSBytes = message.maxRSSBytes
+        }
+        completeIfEmpty(step)
+    }
+
+    private func lastWord(_ step: RunningStep) -> StepMessage? {
+        do {
+            guard try waitReadable(step.control.rawValue, milliseconds: 0) else { return nil }
+        } catch {
+            return nil
+        }
+        return StepMessage.receive(from: step.control.rawValue)
+    }
+
+    /// A step ends when its cgroup is empty: what has joined it from elsewhere is killed too.
+    private func completeIfEmpty(_ step: RunningStep) {
+        do {
+            if step.events == nil {
+                guard try step.cgroup.isPopulated() else { return complete(step) }
+                let events = try step.cgroup.events()
+                try epoll.add(events.file.rawValue, [.priority, .error], token: Token(.cgroup, step.index).raw)
+                step.events = consume events
+                step.kill()
+            }
+            let isPopulated = try step.events?.isPopulated() ?? false
+            if !isPopulated { complete(step) }
+        } catch {
+            // A cgroup that cannot be read is gone, and was empty when it went.
+            complete(step)
+        }
+    }
+
+    private func complete(_ step: RunningStep) {
+        // Survivors elsewhere may hold the other ends: what is in the pipes now is all there is.
+        for log in step.logs { log.pump(everything: true) }
+        let exit = step.finalExit
+        journal.append(
+            .stepExited(
+                step: UInt16(step.index), name: step.plan.name, exit: exit, usage: step.finalCounters()))
+        running[step.index] = nil
+        act(progress.ended(step.index, exit))
+    }
+
+    private func act(_ actions: [AttemptProgress.Action]) {
+        for action in actions {
+            switch action {
+            case .start(let index):
+                start(index)
+            case .terminate(let reason):
+                journal.append(.stopping(reason))
+                for step in running.values { step.terminate() }
+                do { try grace.arm(afterMilliseconds: max(1, plan.graceMilliseconds)) } catch {
+                    // Without a timer there is no grace.
+                    for step in running.values { step.kill() }
+                }
+            case .finish(let reason, let index, let exit):
+                finish(reason, step: index, exit: exit)
+            }
+        }
+    }
+
+    private func finish(_ reason: JournalRecord.EndReason, step: Int?, exit: JournalRecord.StepExit) {
+        progress.end = reason
+        journal.append(.ended(reason, step: step.map { UInt16($0) }, exit: exit))
+    }
+}
+
+/// What an event of the loop is about.
+private struct Token {
+    enum Kind: UInt8 { case stop = 0, timeout, grace, control, process, output, error, cgroup }
+
+    let kind: Kind
+    let step: Int
+
+    init(_ kind: Kind, _ step: Int = 0) {
+        self.kind = kind
+        self.step = step
+    }
+
+    init(raw: UInt64) {
+        kind = Kind(rawValue: UInt8(truncatingIfNeeded: raw)) ?? .stop
+        step = Int(raw >> 8)
+    }
+
+    var raw: UInt64 { UInt64(kind.rawValue) | UInt64(step) << 8 }
+}

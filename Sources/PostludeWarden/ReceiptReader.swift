@@ -1,0 +1,88 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+
+/// Reads from the kernel what isolation is in force for a step that is about to start, and refuses one that is not as planned.
+struct ReceiptReader {
+    let pid: Int32
+    private var receipt = StepReceipt()
+
+    init(pid: Int32) { self.pid = pid }
+
+    /// What is fixed before the step's process exists.
+    mutating func readCgroup(limits: [String: String], programs: [UInt32], hostNamespaces: [String: UInt64]) {
+        receipt.limits = limits
+        receipt.deviceFilterPrograms = programs
+        receipt.hostNamespaces = hostNamespaces
+    }
+
+    /// What is final once the step has said `mounted`; read while it goes on.
+    mutating func readPlace() throws(LinuxError) {
+        receipt.namespaces = Namespace.inodes(of: "\(pid)")
+        receipt.cgroupText = try readText("/proc/\(pid)/cgroup")
+        let mounts = try readFile("/proc/\(pid)/mountinfo")
+        for line in mounts.split(separator: UInt8(ascii: "\n")) {
+            receipt.mounts += 1
+            if let path = Self.writableMount(line) { receipt.writableMounts.append(path) }
+        }
+    }
+
+    /// The mount point, when neither the mount nor its file system is read-only.
+    private static func writableMount(_ line: ArraySlice<UInt8>) -> String? {
+        let fields = line.split(separator: UInt8(ascii: " "))
+        guard fields.count > 6, let options = fields.last else { return nil }
+        func isWritable(_ field: ArraySlice<UInt8>) -> Bool { field.starts(with: "rw".utf8) }
+        guard isWritable(fields[5]), isWritable(options) else { return nil }
+        return unescapeMountPath(String(decoding: fields[4], as: UTF8.self))
+    }
+
+    /// What is final once it has said `ready`.
+    mutating func readRights() throws(LinuxError) {
+        let status = try readFile("/proc/\(pid)/status")
+        for line in status.split(separator: UInt8(ascii: "\n")) {
+            guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
+            let values = line[(colon + 1)...].split(whereSeparator: { $0 == 9 || $0 == 32 })
+            let first = values.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
+            switch String(decoding: line[..<colon], as: UTF8.self) {
+            case "Uid": receipt.uid = Self.same(values)
+            case "Gid": receipt.gid = Self.same(values)
+            case "Groups": receipt.groups = values.compactMap { UInt32(String(decoding: $0, as: UTF8.self)) }
+            case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+                receipt.capabilities.append(UInt64(first, radix: 16) ?? .max)
+            case "NoNewPrivs": receipt.noNewPrivileges = first == "1"
+            case "Seccomp": receipt.seccompMode = Int32(first) ?? 0
+            case "Seccomp_filters": receipt.seccompFilters = Int32(first) ?? 0
+            case _: break
+            }
+        }
+    }
+
+    /// Real, effective, saved and file-system id when they are one; else one that nobody has.
+    private static func same(_ values: [ArraySlice<UInt8>]) -> UInt32 {
+        let ids = Set(values.map { UInt32(String(decoding: $0, as: UTF8.self)) ?? .max })
+        return ids.count == 1 ? ids.first ?? .max : .max
+    }
+
+    /// The receipt, when it says what the plan asked for.
+    /// - Throws: stage `receipt` with the number of the check that failed.
+    func verified(against step: StepPlan, hasOwnNetwork: Bool) throws(SetupFailure) -> StepReceipt {
+        func isOwn(_ kind: Namespace) -> Bool {
+            guard let own = receipt.namespaces[kind.rawValue], let host = receipt.hostNamespaces[kind.rawValue] else {
+                return false
+            }
+            return own != host
+        }
+        let own: [Namespace] = [.pid, .mnt, .ipc, .uts, .cgroup] + (hasOwnNetwork ? [.net] : [])
+        let checks = [
+            own.allSatisfy(isOwn),
+            receipt.uid == step.uid && receipt.gid == step.gid,
+            Set(receipt.groups) == Set(step.groups),
+            receipt.capabilities.count == 5 && receipt.capabilities.allSatisfy { $0 == 0 },
+            receipt.noNewPrivileges,
+            step.seccomp == nil || receipt.seccompMode == 2,
+            step.deviceFilter == nil || !receipt.deviceFilterPrograms.isEmpty,
+        ]
+        if let failed = checks.firstIndex(of: false) { throw SetupFailure(stage: .receipt, index: failed, errno: EPERM) }
+        return receipt
+    }
+}

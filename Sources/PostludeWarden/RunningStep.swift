@@ -1,0 +1,92 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+
+/// One step from its clone until its cgroup is empty.
+final class RunningStep {
+    let index: Int
+    let plan: StepPlan
+    let cgroup: Cgroup
+    let legacy: [CgroupController: String]
+    let pid: Int32
+    let process: ProcessDescriptor
+    let control: OwnedDescriptor
+    let logs: [LogPump]
+    let hasOwnNetwork: Bool
+    var receipt: ReceiptReader
+    let startedAt: UInt64
+
+    /// What pid 1 said of the program, or why it never ran; nil until then.
+    var exit: JournalRecord.StepExit?
+    var counters = StepCounters()
+    /// Why the receipt could not be read; decides nothing when the step ended by itself meanwhile.
+    var receiptFailure: SetupFailure?
+    /// Whether the program was let go.
+    var isStarted = false
+    /// Set when pid 1 was reaped.
+    var reaped: ReapedProcess?
+    /// Watches for the cgroup to become empty, once that is what is waited for.
+    var events: CgroupEvents?
+
+    init(
+        index: Int, plan: StepPlan, cgroup: consuming Cgroup, legacy: [CgroupController: String], pid: Int32,
+        process: consuming ProcessDescriptor, control: consuming OwnedDescriptor, logs: [LogPump], hasOwnNetwork: Bool,
+        receipt: ReceiptReader
+    ) {
+        self.index = index
+        self.plan = plan
+        self.cgroup = cgroup
+        self.legacy = legacy
+        self.pid = pid
+        self.process = process
+        self.control = control
+        self.logs = logs
+        self.hasOwnNetwork = hasOwnNetwork
+        self.receipt = receipt
+        startedAt = Clocks.bootNanoseconds()
+    }
+
+    /// Lets the program start.
+    func go() {
+        var byte: UInt8 = 1
+        isStarted = write(control.rawValue, &byte, 1) == 1
+    }
+
+    /// SIGTERM for pid 1, which passes it on. A process that has just ended needs none.
+    func terminate() {
+        do { try process.signal(SIGTERM) } catch {}
+    }
+
+    /// SIGKILL for everything in the cgroup, at once.
+    func kill() {
+        do { try cgroup.kill() } catch { killProcess() }
+    }
+
+    private func killProcess() {
+        do { try process.signal(SIGKILL) } catch {}
+    }
+
+    /// How the program ended. Without pid 1's word: by the signal that ended pid 1 (and with it the program), else unknown.
+    var finalExit: JournalRecord.StepExit {
+        if let exit { return exit }
+        if case .signal(let number, let coreDumped) = reaped?.end { return .signal(number, coreDumped: coreDumped) }
+        return .unknown
+    }
+
+    /// All that was counted, once the cgroup is empty and the logs are drained.
+    func finalCounters() -> StepCounters {
+        var result = counters
+        let cgroups = CgroupCounters.read(unified: cgroup.path, legacy: legacy)
+        result.wallNanoseconds = Clocks.bootNanoseconds() - startedAt
+        result.userMicroseconds = cgroups.userMicroseconds ?? reaped?.usage.userMicroseconds
+        result.systemMicroseconds = cgroups.systemMicroseconds ?? reaped?.usage.systemMicroseconds
+        result.peakMemoryBytes = cgroups.peakMemoryBytes
+        result.oomKills = cgroups.oomKills
+        result.peakPIDs = cgroups.peakPIDs
+        result.throttledMicroseconds = cgroups.throttledMicroseconds
+        result.readBytes = cgroups.readBytes ?? reaped?.usage.readBytes
+        result.writtenBytes = cgroups.writtenBytes ?? reaped?.usage.writtenBytes
+        result.logBytesDropped = logs.reduce(0) { $0 + $1.droppedBytes }
+        return result
+    }
+}

@@ -1,0 +1,89 @@
+import ArgumentParser
+import Glibc
+import Logging
+import PostludeAPI
+
+/// `postluded`: the agent of this machine.
+struct AgentCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "postluded",
+        abstract: "The Postlude agent: queues operations, runs them in sandboxes, and leases the accelerators.",
+        discussion: """
+            It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it; what runs goes on, and the \
+            next agent on the same state directory takes it up again.
+
+            Exit status: 0 ended as asked, 1 cannot start or failed, 2 wrong command line.
+            """,
+        version: "postluded \(Version.current)")
+
+    enum LogFormat: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Option(help: ArgumentHelp("The configuration (default: POSTLUDE_CONFIG, then /etc/postlude/postlude.yaml).", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("Listen here instead of where the configuration says.", valueName: "path"))
+    var socket: String?
+
+    @Option(help: ArgumentHelp("Keep the state here instead of where the configuration says.", valueName: "path"))
+    var stateDirectory: String?
+
+    @Option(help: ArgumentHelp("Leave after so many seconds without work; 0 stays.", valueName: "seconds"))
+    var idleExit: Double?
+
+    @Option(help: "How log lines are written.")
+    var logFormat: LogFormat = .text
+
+    @Option(help: "What is logged: trace, debug, info, notice, warning, error or critical.")
+    var logLevel: Logger.Level = .notice
+
+    @Flag(help: ArgumentHelp("Started by a command that needs an agent: leave when idle.", visibility: .hidden))
+    var onDemand = false
+
+    @Option(help: ArgumentHelp("Tell readiness on this descriptor.", visibility: .hidden))
+    var readyFd: Int32?
+
+    func validate() throws {
+        if let idleExit, !(0...31_536_000).contains(idleExit) {
+            throw ValidationError("--idle-exit takes a number of seconds from 0 to a year.")
+        }
+        for path in [socket, stateDirectory].compactMap({ $0 }) where !path.hasPrefix("/") {
+            throw ValidationError("'\(path)' is not an absolute path.")
+        }
+        if let readyFd, readyFd < 3 { throw ValidationError("--ready-fd takes a descriptor that is not a standard stream.") }
+    }
+
+    /// Parses the command line, runs the agent to its end, and exits.
+    static func start() async -> Never {
+        let command: AgentCommand
+        do {
+            command = try AgentCommand.parse()
+        } catch {
+            let isHelp = AgentCommand.exitCode(for: error) == .success
+            let text = AgentCommand.fullMessage(for: error) + "\n"
+            _ = text.withCString { write(isHelp ? STDOUT_FILENO : STDERR_FILENO, $0, strlen($0)) }
+            Glibc.exit(isHelp ? 0 : 2)
+        }
+        let readiness = ReadinessChannel(descriptor: command.readyFd)
+        // The directory it was started in must stay removable.
+        if command.onDemand { _ = chdir("/") }
+        let (format, level) = (command.logFormat, command.logLevel)
+        LoggingSystem.bootstrap { label in LineLogHandler(label: label, format: format, level: level) }
+        let logger = Logger(label: "postluded")
+        do {
+            let agent = try Agent(try AgentSetup(command), readiness: readiness, logger: logger)
+            try await agent.run()
+            logger.notice("agent ended")
+            Glibc.exit(0)
+        } catch {
+            let failure = AgentFailure(error)
+            readiness.tell(.failed(failure.envelope))
+            logger.critical(
+                "\(failure.envelope.message)",
+                metadata: failure.envelope.hint.map { ["code": "\(failure.envelope.code)", "hint": "\($0)"] }
+                    ?? ["code": "\(failure.envelope.code)"])
+            Glibc.exit(1)
+        }
+    }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -1,0 +1,115 @@
+import FoundationEssentials
+import Glibc
+import PostludeAPI
+import PostludeCore
+import PostludeDevices
+import PostludeEngine
+import PostludeSandbox
+import PostludeSpec
+
+/// Everything the agent is made of, read and checked before it takes hold of anything.
+struct AgentSetup {
+    var configuration: AgentConfiguration
+    var engine: EngineConfiguration
+    var sandbox: SandboxConfiguration
+    var devices: [Device]
+
+    init(_ command: AgentCommand) throws {
+        guard geteuid() == 0 else {
+            throw AgentFailure(
+                "agent.not-root",
+                "The agent needs root: it makes cgroups, namespaces and device filters (this is uid \(geteuid())).",
+                hint: "Start it as root, as the system's service; users then run `postlude` as themselves.")
+        }
+        let environment = ProcessInfo.processInfo.environment
+        configuration = try Self.configuration(command, environment)
+        let installation = Installation.current()
+        guard let profiles = configuration.profilesDirectory ?? installation?.profiles else {
+            throw AgentFailure(
+                "agent.no-profiles", "The directory `profiles` of the installation is missing.",
+                hint: "Install Postlude again, or set `profilesDirectory` in the configuration.")
+        }
+        engine = EngineConfiguration(
+            stateDirectory: configuration.stateDirectory,
+            hub: try Hub(directory: configuration.hubDirectory ?? "\(profiles)/hub"),
+            profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"),
+            memoryBytes: try configuration.memoryBytes ?? HostSize.memoryBytes(),
+            milliCPU: configuration.milliCPU ?? HostSize.milliCPU())
+        sandbox = SandboxConfiguration(
+            wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
+            cgroupName: Self.cgroupName(stateDirectory: configuration.stateDirectory))
+        devices = try Inventory.discover(declared: configuration.devices.map(DeclaredDevice.init))
+    }
+
+    private static func configuration(
+        _ command: AgentCommand, _ environment: [String: String]
+    ) throws -> AgentConfiguration {
+        let defaults = AgentConfiguration.defaults(uid: geteuid(), environment: environment, home: "/root")
+        let standard = "/etc/postlude/postlude.yaml"
+        let named = command.config ?? environment["POSTLUDE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        let file = named ?? (access(standard, F_OK) == 0 ? standard : nil)
+        var configuration = try file.map { try AgentConfigurationReader.load(path: $0, defaults: defaults) } ?? defaults
+        if let socket = command.socket { configuration.socket = socket }
+        if let directory = command.stateDirectory { configuration.stateDirectory = directory }
+        if command.onDemand, configuration.idleExitSeconds == nil {
+            configuration.idleExitSeconds = AgentConfiguration.defaultIdleExitSeconds
+        }
+        // An agent that was started as a service stays, unless the command line says otherwise.
+        if !command.onDemand { configuration.idleExitSeconds = nil }
+        if let idleExit = command.idleExit { configuration.idleExitSeconds = idleExit > 0 ? idleExit : nil }
+        return configuration
+    }
+
+    private static func warden(_ configuration: AgentConfiguration, _ installation: Installation?) throws -> String {
+        if let path = configuration.wardenPath {
+            guard access(path, X_OK) == 0 else {
+                throw AgentFailure(
+                    "agent.no-warden", "The warden '\(path)' cannot be executed: \(String(cString: strerror(errno))).",
+                    hint: "Correct `wardenPath` in the configuration.")
+            }
+            return path
+        }
+        guard let path = installation?.warden else {
+            throw AgentFailure(
+                "agent.no-warden", "There is no `postlude-warden` beside the agent.",
+                hint: "Build or install all of Postlude's executables, or set `wardenPath` in the configuration.")
+        }
+        return path
+    }
+
+    /// Agents on one host must not share a cgroup, so one with a state directory of its own gets a name made of it.
+    static func cgroupName(stateDirectory: String) -> String {
+        let standard = AgentConfiguration.defaults(uid: 0, environment: [:], home: "/root").stateDirectory
+        guard stateDirectory != standard else { return "postlude" }
+        // FNV-1a: short, and the same in every run.
+        let hash = stateDirectory.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return "postlude-" + String(hash, radix: 16).prefix(12)
+    }
+}
+
+extension DeclaredDevice {
+    init(_ settings: AgentConfiguration.DeclaredDeviceSettings) {
+        // A device is named to programs by one variable; the configuration's reader takes no more.
+        let variable = settings.environment.min { $0.key < $1.key }
+        self.init(
+            id: settings.id, deviceClass: settings.deviceClass, nodes: settings.nodes, environmentName: variable?.key,
+            environmentValue: variable?.value)
+    }
+}
+
+/// What this host has, when the configuration does not say what runs may use of it.
+enum HostSize {
+    /// All memory but 1 GiB, which the host keeps for itself; half of it on a small host.
+    static func memoryBytes() throws -> Int64 {
+        let pages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
+        let size = Int64(sysconf(Int32(_SC_PAGESIZE)))
+        guard pages > 0, size > 0 else {
+            throw AgentFailure(
+                "agent.unknown-memory", "The host's memory size cannot be read.", hint: "Set `memory` in the configuration.")
+        }
+        let total = pages * size
+        return max(total - (1 << 30), total / 2)
+    }
+
+    static func milliCPU() -> Int64 { Int64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) * 1000 }
+}

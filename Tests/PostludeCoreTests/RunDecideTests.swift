@@ -1,0 +1,153 @@
+import Testing
+
+@testable import PostludeCore
+
+@Suite struct RunDecideTests {
+    private let active = RunSamples.active
+    private var last: Run.Active {
+        Run.Active(attempt: 2, terms: RunSamples.terms, lease: RunSamples.lease)
+    }
+
+    private func outcome(_ state: Run.State, _ event: Run.Event) throws -> Run.Ending {
+        guard case .accept(let transition) = Run.decide(state, event, at: RunSamples.time),
+            case .processing(_, let ending) = transition.state
+        else { throw UnexpectedDecision() }
+        return ending
+    }
+
+    private struct UnexpectedDecision: Error {}
+
+    private func end(_ exit: ProcessExit, _ reason: AttemptReport.AttemptEndReason, oom: Bool = false) -> Run.Event {
+        .ended(attempt: 2, Run.End(exit: exit, reason: reason, oomKilled: oom))
+    }
+
+    @Test func `each way to end has its status and reason`() throws {
+        let rows: [(Run.Event, RunStatus, String)] = [
+            (end(.code(0), .mainExited), .succeeded, "Completed"),
+            (end(.code(3), .mainExited), .failed, "MainFailed"),
+            (end(.signal(11, coreDumped: true), .mainExited), .failed, "MainFailed"),
+            (end(.signal(9, coreDumped: false), .mainExited, oom: true), .failed, "OOMKilled"),
+            (end(.unknown, .mainExited), .failed, "MainFailed"),
+            (end(.code(1), .initFailed(step: "init-0")), .failed, "InitFailed"),
+            (
+                end(.setupFailed(stage: "mount", errno: 2, detail: ""), .setupFailed(step: "main")), .failed,
+                "SandboxSetupFailed"
+            ),
+            (end(.signal(15, coreDumped: false), .timeout), .failed, "Timeout"),
+            (end(.signal(15, coreDumped: false), .stopRequested), .stopped, "Stopped"),
+            (.wardenLost(attempt: 2), .failed, "WardenLost"),
+        ]
+        for (event, status, reason) in rows {
+            let ending = try outcome(.running(last), event)
+            guard case .finish(let outcome) = ending.next else {
+                Issue.record("\(event) retries")
+                continue
+            }
+            #expect(outcome.status == status)
+            #expect(outcome.reason == reason)
+        }
+    }
+
+    @Test func `a main that ends well after some of its children were killed for memory has succeeded`() throws {
+        let ending = try outcome(.running(last), end(.code(0), .mainExited, oom: true))
+        #expect(ending.next == .finish(RunSamples.success))
+    }
+
+    @Test func `a lost warden leaves the exit unknown`() throws {
+        guard case .finish(let outcome) = try outcome(.running(last), .wardenLost(attempt: 2)).next else {
+            throw UnexpectedDecision()
+        }
+        #expect(outcome.exit == .unknown)
+    }
+
+    @Test func `a set-up failure names stage and errno`() throws {
+        let exit = ProcessExit.setupFailed(stage: "mount", errno: 13, detail: "/data")
+        guard case .finish(let outcome) = try outcome(.starting(last), end(exit, .setupFailed(step: "main"))).next
+        else { throw UnexpectedDecision() }
+        #expect(outcome.message == "The step 'main' could not be set up: stage mount, errno 13 (/data).")
+    }
+
+    @Test func `a failed main is retried while attempts are left, and never after a timeout or a failed set-up`() throws
+    {
+        func retries(_ exit: ProcessExit, _ reason: AttemptReport.AttemptEndReason) throws -> Bool {
+            let event = Run.Event.ended(attempt: 1, Run.End(exit: exit, reason: reason))
+            if case .retry = try outcome(.running(active), event).next { return true }
+            return false
+        }
+        #expect(try retries(.code(1), .mainExited))
+        #expect(try retries(.code(1), .initFailed(step: "init-0")))
+        #expect(try !retries(.code(0), .mainExited))
+        #expect(try !retries(.signal(15, coreDumped: false), .timeout))
+        #expect(try !retries(.setupFailed(stage: "exec", errno: 2, detail: ""), .setupFailed(step: "main")))
+        #expect(try !retries(.code(0), .stopRequested))
+        let exhausted = try outcome(.running(last), end(.code(1), .mainExited))
+        #expect(
+            exhausted.next
+                == .finish(
+                    Run.Outcome(
+                        .failed, reason: "MainFailed", message: "Main ended with code 1.", exit: .code(1))))
+    }
+
+    @Test func `a main that ends by itself while it is being stopped keeps its own outcome`() throws {
+        let ending = try outcome(.stopping(last, Run.Stop(by: "ada")), end(.code(0), .mainExited))
+        #expect(ending == Run.Ending(.finish(RunSamples.success), isStopping: true))
+    }
+
+    @Test func `a stop takes the retry away`() throws {
+        let state = Run.State.stopping(active, Run.Stop(by: "ada"))
+        let event = Run.Event.ended(attempt: 1, Run.End(exit: .code(1), reason: .mainExited))
+        guard case .finish = try outcome(state, event).next else { throw UnexpectedDecision() }
+    }
+
+    @Test func `a warden that dies before it took the plan is replaced twice, then the launch has failed`() throws {
+        var state = Run.State.launching(Run.Active(attempt: 2, terms: RunSamples.terms, lease: RunSamples.lease))
+        for _ in 0..<2 {
+            guard case .accept(let transition) = Run.decide(state, .neverAccepted(attempt: 2), at: .zero) else {
+                throw UnexpectedDecision()
+            }
+            #expect(transition.effects == [Run.Effect(.launch, attempt: 2)])
+            state = transition.state
+        }
+        guard case .finish(let outcome) = try outcome(state, .neverAccepted(attempt: 2)).next else {
+            throw UnexpectedDecision()
+        }
+        #expect(outcome.reason == "LaunchFailed")
+    }
+
+    @Test func `a device that is still held is quarantined, and the run finishes regardless`() {
+        let state = Run.State.processing(active, Run.Ending(.finish(RunSamples.success)))
+        let verdicts = [
+            Run.DeviceVerdict("gpu0", .held([RunSamples.holder])), Run.DeviceVerdict("gpu1", .free),
+        ]
+        let decision = Run.decide(state, .handedBack(attempt: 1, verdicts), at: .zero)
+        #expect(decision.line == "finished [succeeded] resolve-hooks@1 clean-up@1 quarantine:gpu0 free:gpu1")
+    }
+
+    @Test func `a hand-back that forgets a device is refused`() {
+        let state = Run.State.processing(active, Run.Ending(.finish(RunSamples.success)))
+        let event = Run.Event.handedBack(attempt: 1, [Run.DeviceVerdict("gpu0", .free)])
+        #expect(Run.decide(state, event, at: .zero) == .refuse(.verdictMissing(device: "gpu1")))
+    }
+
+    @Test func `the scheduler's reason is told once`() {
+        let event = Run.Event.waiting(reason: "waits for 1 gpu", canEver: true)
+        guard
+            case .accept(let transition) = Run.decide(
+                .queued(Run.Waiting(attempt: 1, terms: RunSamples.terms)), event, at: .zero)
+        else {
+            Issue.record("not taken")
+            return
+        }
+        #expect(Run.decide(transition.state, event, at: .zero) == .ignore(.alreadyWaiting))
+    }
+
+    @Test func `the same status again replaces the last condition and keeps when it began`() {
+        let first = RunCondition(status: .queued, reason: "Queued", at: Timestamp(microseconds: 1))
+        let second = RunCondition(status: .queued, reason: "Waiting", message: "m", at: Timestamp(microseconds: 2))
+        let history = Run.append(second, to: Run.append(first, to: []))
+        #expect(history.count == 1)
+        #expect(history.last?.reason == "Waiting")
+        #expect(history.last?.lastTransition == Timestamp(microseconds: 1))
+        #expect(history.last?.lastUpdate == Timestamp(microseconds: 2))
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Glibc
+import PostludeCore
+import Testing
+
+@testable import PostludeDevices
+
+/// These tests hold and release devices that the whole machine shares, so they ask about their own process.
+@Suite(.serialized, .enabled(if: isRoot)) struct ReleaseCheckTests {
+    private let own = getpid()
+
+    private func device(_ path: String, isShared: Bool = false) throws -> Device {
+        var status = stat()
+        try #require(stat(path, &status) == 0)
+        let node = DeviceNode(
+            path: path, major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev), isShared: isShared)
+        return Device(id: path, deviceClass: "example.com/thing", nodes: [node])
+    }
+
+    @Test func `an open descriptor is found, by number and not by path, until it is closed`() throws {
+        let directory = try TemporaryDirectory()
+        let other = try directory.node("other-name", S_IFCHR, major: 10, minor: 237)
+        let loop = try device("/dev/loop-control")
+        let descriptor = open(other, O_RDWR)
+        try #require(descriptor >= 0)
+        let holder = try #require(try ReleaseCheck.holders(of: loop).first { $0.pid == own })
+        #expect(holder.how == .descriptor)
+        #expect(holder.uid == getuid())
+        #expect(holder.node == "/dev/loop-control")
+        #expect(!holder.command.isEmpty)
+        #expect(try ReleaseCheck.holders(of: loop, excluding: [own]).allSatisfy { $0.pid != own })
+        close(descriptor)
+        #expect(try ReleaseCheck.holders(of: loop).allSatisfy { $0.pid != own })
+    }
+
+    @Test func `a mapping is found after its descriptor is closed`() throws {
+        let directory = try TemporaryDirectory()
+        let node = try directory.node("mapped", S_IFCHR, major: 1, minor: 5)
+        let descriptor = open(node, O_RDWR)
+        let memory = mmap(nil, 4096, PROT_READ, MAP_PRIVATE, descriptor, 0)
+        try #require(memory != MAP_FAILED)
+        close(descriptor)
+        let zero = try device("/dev/zero")
+        let mine = try ReleaseCheck.holders(of: zero).filter { $0.pid == own }
+        #expect(mine.map(\.how) == [.mapping])
+        munmap(memory, 4096)
+        #expect(try ReleaseCheck.holders(of: zero).allSatisfy { $0.pid != own })
+    }
+
+    @Test func `shared control nodes say nothing about one device`() throws {
+        let descriptor = open("/dev/loop-control", O_RDWR)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        #expect(try ReleaseCheck.verdict(of: try device("/dev/loop-control", isShared: true)) == .free)
+    }
+
+    @Test func `who held it before the grant is excused, but not another process with the same number`() throws {
+        let loop = try device("/dev/loop-control")
+        let descriptor = open("/dev/loop-control", O_RDWR)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let baseline = try ReleaseCheck.baseline(of: loop)
+        #expect(baseline.startTimes[own] != nil)
+        #expect(try ReleaseCheck.holders(of: loop, excluding: baseline).allSatisfy { $0.pid != own })
+        let reused = HolderBaseline(startTimes: [own: 1])
+        #expect(try ReleaseCheck.holders(of: loop, excluding: reused).contains { $0.pid == own })
+    }
+
+    @Test func `several devices are told apart in one pass`() throws {
+        let descriptor = open("/dev/loop-control", O_RDWR)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let devices = [try device("/dev/loop-control"), try device("/dev/vga_arbiter")]
+        let holders = try ReleaseCheck.holders(of: devices)
+        #expect(holders["/dev/loop-control"]?.contains { $0.pid == own } == true)
+        #expect(holders["/dev/vga_arbiter"]?.contains { $0.pid == own } == false)
+    }
+
+    @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))
+    func `a process whose first thread has ended still holds what it holds`() throws {
+        let program = """
+            import ctypes, os, sys, threading, time
+            fd = os.open('/dev/loop-control', os.O_RDWR)
+            def wait():
+                while open('/proc/self/stat').read().split()[2] != 'Z': pass
+                print('ready', flush=True)
+                sys.stdin.read()
+                os._exit(0)
+            threading.Thread(target=wait).start()
+            ctypes.CDLL(None).pthread_exit(None)
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = ["-c", program]
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        try #require(output.fileHandleForReading.availableData == Data("ready\n".utf8))
+        let holders = try ReleaseCheck.holders(of: try device("/dev/loop-control"))
+        #expect(holders.contains { $0.pid == process.processIdentifier && $0.how == .descriptor })
+        try input.fileHandleForWriting.close()
+        process.waitUntilExit()
+    }
+
+    @Test func `processes that come and go meanwhile do no harm`() throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /bin/true; done"]
+        try process.run()
+        let full = try device("/dev/vga_arbiter")
+        while process.isRunning { _ = try ReleaseCheck.holders(of: full) }
+    }
+
+    @Test func `lines of maps are read as the kernel writes them`() throws {
+        let line = try #require(
+            MapsLine(Array("7f00f0000000-7f00f0001000 rw-s 00000000 00:05 1033    /dev/my card".utf8)[...]))
+        #expect(line.range == "7f00f0000000-7f00f0001000")
+        #expect(line.device == 5)
+        #expect(line.inode == 1033)
+        #expect(MapsLine(Array("00400000-00401000 r--p 00000000 fd:1f 2 /x".utf8)[...])?.range == "400000-401000")
+        #expect(MapsLine(Array("7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0 [stack]".utf8)[...]) == nil)
+        #expect(MapsLine(Array("garbage".utf8)[...]) == nil)
+    }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import Glibc
+import PostludeCore
+import Testing
+
+@testable import PostludeEngine
+
+@Suite(
+    .enabled(if: TestNode.isAble && DeclaredDevices.loop != nil, "needs root, the warden and a device"),
+    .timeLimit(.minutes(2)))
+struct EngineDeviceTests {
+    private let device: Device
+
+    init() throws { device = try #require(DeclaredDevices.loop) }
+
+    private var path: String { device.nodes[0].path }
+
+    /// P1: the hook starts after main's cgroup is empty and its device is free, although main left a child that had
+    /// forked twice, had a session of its own and held the device open.
+    @Test func `a hook starts when nobody of main is left and the device is free`() async throws {
+        let node = try TestNode(devices: [device])
+        let path = path
+        let operation = PostludeCore.Operation.script(
+            """
+            [ "$TEST_DEVICE" = \(path) ] || exit 9
+            (setsid sh -c 'exec 3<>\(path) || exit 1; echo held > "$POSTLUDE_ARTIFACTS/held"; exec sleep 600' \
+                </dev/null >/dev/null 2>&1 &)
+            while [ ! -e "$POSTLUDE_ARTIFACTS/held" ]; do sleep 0.01; done
+            """,
+            hooks: [
+                .script(
+                    "check",
+                    """
+                    [ ! -e \(path) ] || exit 11
+                    (exec 3<>\(path)) 2>/dev/null && exit 12
+                    [ "$(ls /proc | grep -c '^[0-9]')" -lt 8 ] || exit 13
+                    [ -z "$TEST_DEVICE" ] || exit 14
+                    [ -e "$POSTLUDE_MAIN_ARTIFACTS/held" ] || exit 15
+                    touch "$POSTLUDE_MAIN_ARTIFACTS/x" 2>/dev/null && exit 16
+                    [ -e "$POSTLUDE_MAIN_LOGS/main.stdout.log" ] || exit 17
+                    exit 0
+                    """)
+            ], devices: [device.deviceClass: 1])
+        let (device, isEmptyAtHook) = try await node.running { engine in
+            let id = try await node.submit(operation, to: engine)
+            let hooked = try await engine.wait(for: id) { $0.hooks.first?.run != nil }
+            // From here on the hook may run: main's cgroup has to be empty already.
+            let attempt = try #require(try await engine.store.attempt(AttemptID(run: id, number: 1)))
+            let warden = try #require(try engine.identity(attempt))
+            let isEmpty = try engine.sandbox.isEmpty(warden, stepsOnly: true)
+            let status = try await engine.deviceStatuses()
+            #expect(hooked.attempts.first?.leases.first?.releasedAt != nil)
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+            let hook = try #require(detail.hooks.first)
+            let run = try await engine.detail(try #require(hook.run), for: Engine.root)
+            #expect(run.step("main")?.exit == .code(0))
+            let released = try #require(detail.attempts.first?.leases.first?.releasedAt)
+            let started = try #require(run.step("main")?.startedAt)
+            #expect(released <= started)
+            return (status, isEmpty)
+        }
+        #expect(isEmptyAtHook)
+        #expect(device.map(\.state) == [.idle])
+    }
+
+    @Test func `two runs that want one device have it one after the other`() async throws {
+        let node = try TestNode(devices: [device])
+        let path = path
+        let operation = PostludeCore.Operation.script("exec 3<>\(path) && sleep 0.2", devices: [device.deviceClass: 1])
+        try await node.running { engine in
+            let ids = [
+                try await node.submit(operation, to: engine), try await node.submit(operation, to: engine),
+                try await node.submit(operation, to: engine),
+            ]
+            var leases: [LeaseRecord] = []
+            for id in ids {
+                let detail = try await engine.finish(id)
+                #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+                leases += detail.attempts.flatMap(\.leases)
+            }
+            for (earlier, later) in zip(leases, leases.dropFirst()) {
+                #expect(try #require(earlier.releasedAt) <= later.leasedAt)
+            }
+            let intervals = try await engine.store.intervals(of: "loop")
+            for (earlier, later) in zip(intervals, intervals.dropFirst()) { #expect(earlier.ended == later.began) }
+        }
+    }
+
+    @Test func `a run that did not ask for the device cannot open it`() async throws {
+        let node = try TestNode(devices: [device])
+        let path = path
+        try await node.running { engine in
+            let detail = try await engine.finish(
+                try await node.submit(.script("[ ! -e \(path) ]"), to: engine))
+            #expect(detail.summary.status == .succeeded)
+        }
+    }
+
+    @Test func `a device that somebody else has open is quarantined, and comes back when it is let go`() async throws {
+        let node = try TestNode(devices: [device], releaseSeconds: 0.3)
+        let path = path
+        let operation = PostludeCore.Operation.script(
+            #"touch "$POSTLUDE_ARTIFACTS/up"; exec sleep 600"#, hooks: [.script("after", "true")],
+            devices: [device.deviceClass: 1])
+        try await node.running { engine in
+            let id = try await node.submit(operation, to: engine)
+            _ = try await engine.wait(for: id) { $0.summary.status == .running }
+            // A process outside every sandbox that was not there before the grant.
+            let outsider = Process()
+            outsider.executableURL = URL(filePath: "/bin/sh")
+            outsider.arguments = ["-c", "exec 3<>\(path); echo open; exec sleep 600"]
+            let output = Pipe()
+            outsider.standardOutput = output
+            try outsider.run()
+            _ = output.fileHandleForReading.availableData
+            try await engine.stop(id, for: Engine.root)
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .stopped)
+            #expect(detail.hooks.first?.status == .succeeded)
+            let status = try #require(try await engine.deviceStatuses().first)
+            #expect(status.state == .quarantined)
+            #expect(status.evidence.map(\.pid) == [outsider.processIdentifier])
+            kill(outsider.processIdentifier, SIGKILL)
+            outsider.waitUntilExit()
+            let lease = try await engine.wait(for: id) {
+                $0.attempts.first?.leases.first?.releasedAt != nil
+            }
+            #expect(lease.attempts.first?.leases.first?.quarantinedAt != nil)
+            #expect(try await engine.deviceStatuses().first?.state == .idle)
+        }
+    }
+}

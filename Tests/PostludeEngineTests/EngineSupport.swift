@@ -1,0 +1,206 @@
+import Foundation
+import Glibc
+import Logging
+import PostludeCore
+import PostludeDevices
+import PostludeSandbox
+import PostludeSpec
+import PostludeStore
+import Testing
+
+@testable import PostludeEngine
+
+/// A directory of the test's own that other users may pass through, removed with it.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appending(path: "postlude-engine-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        chmod(path, 0o755)
+    }
+
+    deinit {
+        do {
+            try FileManager.default.removeItem(atPath: path)
+        } catch {
+            print("\(path) stays behind: \(error)")
+        }
+    }
+}
+
+/// A node with a state directory, cgroups and an agent of its own.
+struct TestNode: Sendable {
+    let directory: TemporaryDirectory
+    let cgroupName: String
+    let devices: [Device]
+    let milliCPU: Int64
+    let releaseSeconds: Double
+    let user = UserIdentity(name: "nobody", uid: 65534, gid: 65534, home: "/nonexistent")
+
+    /// Whether sandboxes can be made here: by root, with the warden's executable beside the tests.
+    static let isAble = geteuid() == 0 && access(wardenPath, X_OK) == 0
+
+    static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
+
+    static let wardenPath: String = {
+        if let path = ProcessInfo.processInfo.environment["POSTLUDE_WARDEN"] { return path }
+        let tests = (CommandLine.arguments.first { $0.contains(".xctest") }) ?? CommandLine.arguments[0]
+        return URL(filePath: tests).deletingLastPathComponent().appending(path: "postlude-warden").path
+    }()
+
+    init(devices: [Device] = [], milliCPU: Int64 = 16_000, releaseSeconds: Double = 10) throws {
+        directory = try TemporaryDirectory()
+        cgroupName = "postlude-test-\(UUID().uuidString.prefix(8).lowercased())"
+        self.devices = devices
+        self.milliCPU = milliCPU
+        self.releaseSeconds = releaseSeconds
+        try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: true)
+        chmod(work, 0o755)
+    }
+
+    /// The submitter's working directory.
+    var work: String { "\(directory.path)/work" }
+
+    static let profiles: [String: SandboxProfile] = [
+        "main": SandboxProfile(name: "main", hide: ["/root"], network: .loopback, devices: .leased, seccomp: "main"),
+        "hook": SandboxProfile(name: "hook", hide: ["/root"], seccomp: "hook"),
+    ]
+
+    func engine() throws -> Engine {
+        var logger = Logger(label: "test")
+        logger.logLevel = ProcessInfo.processInfo.environment["POSTLUDE_TEST_LOG"] == nil ? .critical : .debug
+        let hub = "\(directory.path)/hub"
+        try FileManager.default.createDirectory(atPath: hub, withIntermediateDirectories: true)
+        let sandbox = try Sandbox(
+            configuration: SandboxConfiguration(
+                wardenPath: Self.wardenPath, seccompDirectory: "\(Self.repository)/profiles/seccomp",
+                cgroupName: cgroupName))
+        return try Engine(
+            configuration: EngineConfiguration(
+                stateDirectory: "\(directory.path)/state", hub: try Hub(directory: hub), profiles: Self.profiles,
+                memoryBytes: 1 << 34, milliCPU: milliCPU, releaseDeadlineSeconds: releaseSeconds,
+                quarantineRecheckSeconds: 0.2),
+            store: try Store(directory: "\(directory.path)/state"), sandbox: sandbox, devices: devices, logger: logger)
+    }
+
+    /// Runs an agent for as long as the body takes.
+    func running<Result: Sendable>(_ body: @escaping @Sendable (Engine) async throws -> Result) async throws -> Result {
+        let engine = try engine()
+        return try await withThrowingTaskGroup(of: Result?.self) { group in
+            group.addTask {
+                try await engine.run()
+                return nil
+            }
+            group.addTask { try await body(engine) }
+            while let value = try await group.next() {
+                if let value {
+                    group.cancelAll()
+                    try await group.waitForAll()
+                    return value
+                }
+            }
+            throw CancellationError()
+        }
+    }
+
+    func submit(_ operation: PostludeCore.Operation, to engine: Engine, name: String = "test") async throws -> RunID {
+        let submission = Submission(path: "test.yaml", text: "", workingDirectory: work, name: name)
+        return try await engine.submit(operation, from: submission, as: user).summary.id
+    }
+}
+
+extension Engine {
+    static let root = Caller(uid: 0)
+
+    /// Waits for the commit after which the run is as asked.
+    func wait(for id: RunID, until isThere: @Sendable (RunDetail) -> Bool) async throws -> RunDetail {
+        let changes = changes()
+        var detail = try await detail(id, for: Self.root)
+        if isThere(detail) { return detail }
+        for await _ in changes {
+            detail = try await self.detail(id, for: Self.root)
+            if isThere(detail) { return detail }
+        }
+        throw CancellationError()
+    }
+
+    /// Waits until the run and all of its hook runs are over.
+    func finish(_ id: RunID) async throws -> RunDetail {
+        try await wait(for: id) { detail in
+            detail.summary.status.isFinal
+                && detail.hooks.allSatisfy { hook in
+                    guard let outcome = hook.outcome else { return false }
+                    return outcome != .fired || hook.status?.isFinal == true
+                }
+        }
+    }
+
+    func output(_ id: RunID, step: String = "main", _ stream: LogStream = .stdout) async throws -> String {
+        let path = try await logFile(id, step: step, stream: stream, for: Self.root)
+        return String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
+    }
+}
+
+extension RunDetail {
+    var statuses: [RunStatus] { conditions.map(\.status) }
+
+    func step(_ name: String) -> StepRecord? { attempts.last?.steps.first { $0.name == name } }
+}
+
+extension ContainerSpec {
+    /// A shell script; its braces are nobody's templates.
+    static func script(
+        _ text: String, name: String? = nil, devices: [String: Int] = [:], memory: Int64? = nil
+    ) -> ContainerSpec {
+        ContainerSpec(
+            name: name, command: ["/bin/sh", "-c"], args: [Template(text)],
+            resources: ResourceRequest(memoryBytes: memory, devices: devices))
+    }
+}
+
+extension PostludeCore.Operation {
+    static func script(
+        _ text: String, initial: [String] = [], sidecars: [String] = [], hooks: [Hook] = [],
+        devices: [String: Int] = [:], memory: Int64? = nil, outputs: [IODeclaration] = [],
+        termination: Termination = Termination(graceSeconds: 5)
+    ) -> PostludeCore.Operation {
+        PostludeCore.Operation(
+            component: Component(
+                outputs: outputs, termination: termination,
+                job: JobSpec(
+                    initSteps: initial.map { .container(.script($0)) }, sidecars: sidecars.map { .script($0) },
+                    container: .script(text, devices: devices, memory: memory))), hooks: hooks)
+    }
+}
+
+extension Hook {
+    static func script(
+        _ name: String, _ text: String, trigger: Trigger = .done, when condition: Template? = nil,
+        params: [String: Param] = [:], inputs: [IODeclaration] = []
+    ) -> Hook {
+        Hook(
+            name: name, origin: "inline",
+            component: Component(inputs: inputs, job: JobSpec(container: .script(text))), trigger: trigger,
+            conditions: condition, params: params)
+    }
+}
+
+/// A character device of this host that nobody else uses; nil when there is none.
+enum DeclaredDevices {
+    static let loop: Device? = find("loop", "/dev/loop-control")
+    static let fuse: Device? = find("fuse", "/dev/fuse")
+
+    private static func find(_ id: String, _ path: String) -> Device? {
+        do {
+            return try Inventory.discover(declared: [
+                DeclaredDevice(
+                    id: id, deviceClass: "example.com/\(id)", nodes: [path], environmentName: "TEST_DEVICE",
+                    environmentValue: path)
+            ]).first { $0.id == id }
+        } catch {
+            return nil
+        }
+    }
+}

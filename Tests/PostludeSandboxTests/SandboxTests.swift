@@ -1,0 +1,257 @@
+import Foundation
+import PostludeCore
+import Testing
+
+@testable import PostludeSandbox
+
+/// Real wardens, real cgroups, real programs.
+@Suite(.enabled(if: SandboxFixture.isAvailable), .timeLimit(.minutes(2))) struct SandboxTests {
+    @Test func `a program runs as the submitter, without rights, and is accounted for`() async throws {
+        let fixture = try SandboxFixture()
+        let script = "id -u; id -g; pwd; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; echo oops >&2; exit 7"
+        let ended = try await fixture.run(script)
+        #expect(ended.exit == .code(7))
+        #expect(ended.reason == .mainExited)
+        let output = try #require(ended.output["main.stdout"])
+        #expect(output.hasPrefix("23456\n23456\n/plx-context/artifacts/"))
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            #expect(output.contains("\(set):\t0000000000000000\n"))
+        }
+        #expect(output.contains("NoNewPrivs:\t1\n"))
+        #expect(output.contains("Seccomp:\t2\n"))
+        #expect(ended.output["main.stderr"] == "oops\n")
+        let receipt = try #require(ended.receipt(of: "main"))
+        #expect(receipt.uid == 23_456)
+        #expect(receipt.seccompMode == 2)
+        #expect(receipt.noNewPrivileges)
+        #expect(receipt.capabilities.values.allSatisfy { $0 == 0 })
+        #expect(receipt.deviceFilterPrograms.count == 1)
+        #expect(!receipt.sharedNamespaces.contains("pid") && !receipt.sharedNamespaces.contains("net"))
+        #expect(receipt.limits.values.contains { $0.contains("268435456") })
+        #expect(fixture.remains(of: ended.warden).isEmpty)
+    }
+
+    @Test func `steps run in order and share the artifacts`() async throws {
+        let fixture = try SandboxFixture()
+        let place = "${PWD}/trace"
+        let spec = try fixture.attempt([
+            fixture.step("echo one >> \(place)", "init-0", .initialize),
+            fixture.step("echo two >> \(place)", "init-1", .initialize),
+            fixture.step("while true; do read -t 1 x < /dev/zero; done", "sidecar-x", .sidecar),
+            fixture.step("cat \(place); echo three > out"),
+        ])
+        let ended = try await fixture.run(spec)
+        #expect(ended.exit == .code(0))
+        #expect(ended.output["main.stdout"] == "one\ntwo\n")
+        let written = FileManager.default.contents(atPath: spec.directories.artifacts + "/out")
+        #expect(written == Data("three\n".utf8))
+        #expect(ended.exit(of: "sidecar-x") != nil)
+    }
+
+    @Test func `nothing of the host can be changed, and little of it is seen`() async throws {
+        let fixture = try SandboxFixture()
+        let ended = try await fixture.run(
+            """
+            ls -A /root /home/other 2>&1; ls -A /home; ls -A /tmp /run
+            ls \(fixture.directory.path) 2>&1
+            touch /usr/x /etc/x /x /sys/x /proc/sys/kernel/core_pattern 2>&1
+            cat /etc/shadow 2>&1
+            ls -A /sys/fs/cgroup /sys/kernel/debug
+            ls /proc | grep -c '^[0-9]'
+            ls /dev | tr '\\n' ' '
+            """)
+        let output = try #require(ended.output["main.stdout"])
+        #expect(output.contains("No such file or directory"))
+        for path in ["/usr/x", "/etc/x", "/x"] {
+            #expect(output.contains("touch: cannot touch '\(path)': Read-only file system"), "\(path)")
+        }
+        #expect(output.contains("/etc/shadow: Permission denied"))
+        #expect(output.contains("ls: cannot access '\(fixture.directory.path)'"))
+        #expect(
+            output.hasSuffix("fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero "), "\(output)")
+    }
+
+    @Test func `without a network there is none`() async throws {
+        let fixture = try SandboxFixture()
+        let ended = try await fixture.run("cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /sys/class/net/lo/flags")
+        #expect(ended.output["main.stdout"]?.contains("lo") == true)
+        let loopback = try await fixture.run(
+            "cat < /dev/null; exec 2>&1; (echo > /dev/udp/127.0.0.1/9) && echo sent", profile: fixture.profile { $0.seccomp = "hook" })
+        #expect(loopback.output["main.stdout"]?.contains("sent") == false)
+    }
+
+    @Test func `a leased device can be opened by the steps that get it, and no other`() async throws {
+        let fixture = try SandboxFixture()
+        let node = DeviceNode(path: "/dev/vga_arbiter", major: 10, minor: 63)
+        var status = stat()
+        try #require(stat(node.path, &status) == 0)
+        let device = DeviceNode(
+            path: node.path, major: UInt32(status.st_rdev >> 8 & 0xfff), minor: UInt32(status.st_rdev & 0xff))
+        chmod(node.path, status.st_mode | 0o666)
+        defer { chmod(node.path, status.st_mode) }
+        var spec = try fixture.attempt(
+            [
+                fixture.step("ls /dev/vga_arbiter 2>&1", "init-0", .initialize),
+                fixture.step("exec 5< /dev/vga_arbiter && echo opened; ls /dev/loop-control 2>&1", getsDevices: true),
+            ], profile: fixture.profile { $0.devices = .leased })
+        spec.steps[0].command[2] += "; true"
+        spec.devices = [device]
+        let ended = try await fixture.run(spec)
+        #expect(ended.output["init-0.stdout"]?.contains("cannot access") == true)
+        #expect(ended.output["main.stdout"]?.hasPrefix("opened\n") == true, "\(ended.output)")
+        #expect(ended.output["main.stdout"]?.contains("cannot access '/dev/loop-control'") == true)
+    }
+
+    @Test func `a revoked device cannot be opened again`() async throws {
+        let fixture = try SandboxFixture()
+        var status = stat()
+        try #require(stat("/dev/vga_arbiter", &status) == 0)
+        chmod("/dev/vga_arbiter", status.st_mode | 0o666)
+        defer { chmod("/dev/vga_arbiter", status.st_mode) }
+        let script = """
+            exec 5< /dev/vga_arbiter && echo held; mkfifo go; echo waiting; read x < go
+            exec 6< /dev/vga_arbiter && echo again; exec 7< /dev/null && echo null
+            """
+        var spec = try fixture.attempt(
+            [fixture.step(script, getsDevices: true)], profile: fixture.profile { $0.devices = .leased })
+        spec.devices = [
+            DeviceNode(
+                path: "/dev/vga_arbiter", major: UInt32(status.st_rdev >> 8 & 0xfff),
+                minor: UInt32(status.st_rdev & 0xff))
+        ]
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        try await fixture.awaitOutput("waiting", of: "main", in: spec)
+        try fixture.sandbox.revokeDevices(warden)
+        let go = open(spec.directories.artifacts + "/go", O_WRONLY)
+        close(go)
+        let ended = try await fixture.end(of: spec, in: warden)
+        #expect(ended.output["main.stdout"]?.contains("held\nwaiting\n") == true)
+        #expect(ended.output["main.stdout"]?.contains("again") == false)
+        #expect(ended.output["main.stderr"]?.contains("Operation not permitted") == true, "\(ended.output)")
+        #expect(try await fixture.sandbox.awaitEmpty(warden, until: .now + .seconds(5)))
+        try await fixture.sandbox.remove(warden)
+    }
+
+    @Test func `orphans that left the session are ended and the steps are empty`() async throws {
+        let fixture = try SandboxFixture()
+        let ended = try await fixture.run("(setsid sh -c 'trap \"\" TERM HUP; (sleep 1000 &) ; sleep 1000' &) ; echo done")
+        #expect(ended.output["main.stdout"] == "done\n")
+        #expect(ended.exit == .code(0))
+        #expect(fixture.remains(of: ended.warden).isEmpty)
+    }
+
+    @Test func `a stop request ends the attempt as stopped`() async throws {
+        let fixture = try SandboxFixture()
+        let spec = try fixture.attempt([fixture.step("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done")])
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        try await fixture.awaitOutput("up", of: "main", in: spec)
+        #expect(fixture.sandbox.isAlive(warden))
+        #expect(try !fixture.sandbox.isEmpty(warden, stepsOnly: true))
+        #expect(try await !fixture.sandbox.awaitEmpty(warden, until: .now + .milliseconds(20)))
+        try fixture.sandbox.requestStop(warden)
+        let ended = try await fixture.end(of: spec, in: warden)
+        #expect(ended.reason == .stopRequested)
+        #expect(ended.output["main.stdout"]?.contains("bye") == true)
+        #expect(!fixture.sandbox.isAlive(warden))
+        #expect(try fixture.sandbox.isEmpty(warden, stepsOnly: false))
+        try await fixture.sandbox.remove(warden)
+        try fixture.sandbox.requestStop(warden)
+    }
+
+    @Test func `kill leaves no process and no end record`() async throws {
+        let fixture = try SandboxFixture()
+        let spec = try fixture.attempt([fixture.step("echo up; sleep 1000 & wait")])
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        try await fixture.awaitOutput("up", of: "main", in: spec)
+        try fixture.sandbox.kill(warden)
+        let ended = try await fixture.end(of: spec, in: warden)
+        #expect(ended.exit == nil)
+        #expect(try await fixture.sandbox.awaitEmpty(warden, until: .now + .seconds(10)))
+        try await fixture.sandbox.remove(warden)
+        #expect(fixture.remains(of: warden).isEmpty)
+    }
+
+    @Test func `another agent finds the warden again`() async throws {
+        let fixture = try SandboxFixture()
+        let spec = try fixture.attempt([fixture.step("echo up; mkfifo go; read x < go; exit 5")])
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        try await fixture.awaitOutput("up", of: "main", in: spec)
+        let second = try Sandbox(configuration: fixture.configuration)
+        #expect(try second.leftovers().contains(warden.slot))
+        #expect(second.isAlive(warden))
+        var other = warden
+        other.startTime += 1
+        #expect(!second.isAlive(other))
+        other = warden
+        other.bootID = "another"
+        #expect(!second.isAlive(other))
+        try second.requestStop(warden)
+        await second.awaitExit(of: warden)
+        #expect(try await second.awaitEmpty(warden, until: .now + .seconds(5)))
+        // The parent reaps; then the adopter may clear away.
+        await fixture.sandbox.awaitExit(of: warden)
+        try await second.remove(warden)
+        #expect(try second.leftovers().isEmpty)
+    }
+
+    @Test func `a slot that no attempt claims is cleared`() async throws {
+        let fixture = try SandboxFixture()
+        let spec = try fixture.attempt([fixture.step("echo up; sleep 1000")])
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        try await fixture.awaitOutput("up", of: "main", in: spec)
+        let second = try Sandbox(configuration: fixture.configuration)
+        for slot in try second.leftovers() { try await second.removeLeftover(slot) }
+        #expect(fixture.remains(of: warden).isEmpty)
+        #expect(!fixture.sandbox.isAlive(warden))
+    }
+
+    @Test func `the pool fills, gives, and goes`() async throws {
+        let fixture = try SandboxFixture(poolSize: 2)
+        try fixture.sandbox.fillPool()
+        #expect(try fixture.sandbox.tree.slots().count == 2)
+        let first = try fixture.sandbox.reserve()
+        let second = try fixture.sandbox.reserve()
+        let third = try fixture.sandbox.reserve()
+        #expect(Set([first.slot, second.slot, third.slot]).count == 3)
+        for warden in [first, second, third] {
+            #expect(fixture.sandbox.isAlive(warden))
+            fixture.sandbox.cancel(warden)
+            await fixture.sandbox.awaitExit(of: warden)
+        }
+        try fixture.sandbox.fillPool()
+        let idle = fixture.sandbox.state.withLock { state in state.idle.compactMap { state.wardens[$0]?.identity } }
+        #expect(idle.count == 2)
+        fixture.sandbox.shutdown()
+        for warden in idle { await fixture.sandbox.awaitExit(of: warden) }
+        #expect(idle.allSatisfy { !fixture.sandbox.isAlive($0) })
+    }
+
+    @Test func `the journal can be followed from before the first record`() async throws {
+        let fixture = try SandboxFixture()
+        let spec = try fixture.attempt([fixture.step("echo x")])
+        let journal = try AttemptJournal(directory: spec.directories.attempt)
+        var changes = journal.changes().makeAsyncIterator()
+        await changes.next()
+        #expect(try journal.reports(from: 0).isEmpty)
+        let warden = try fixture.sandbox.reserve()
+        try fixture.sandbox.launch(spec, in: warden)
+        var reports: [AttemptReport] = []
+        var next: UInt64 = 0
+        follow: while await changes.next() != nil {
+            for (sequence, report) in try journal.reports(from: next) {
+                #expect(sequence == next)
+                next = sequence + 1
+                reports.append(report)
+                if case .ended = report { break follow }
+            }
+        }
+        #expect(reports.count >= 4)
+        await fixture.sandbox.awaitExit(of: warden)
+        try await fixture.sandbox.remove(warden)
+    }
+}
