@@ -56,11 +56,13 @@ struct Agent {
     /// Kilobytes or counts of /proc/<pid>/status.
     func status(_ field: String) -> Int? { Self.field(field, in: "/proc/\(pid)/status") }
 
-    /// How often its threads have gone to sleep and woken up again.
-    var wakeUps: Int {
-        entries("/proc/\(pid)/task").compactMap {
-            Self.field("voluntary_ctxt_switches", in: "/proc/\(pid)/task/\($0)/status")
-        }.reduce(0, +)
+    /// How often each of its threads has gone to sleep, by thread id.
+    var sleeps: [String: Int] {
+        var counts: [String: Int] = [:]
+        for thread in entries("/proc/\(pid)/task") {
+            counts[thread] = Self.field("voluntary_ctxt_switches", in: "/proc/\(pid)/task/\(thread)/status")
+        }
+        return counts
     }
 
     /// Its wardens, idle ones too.

@@ -62,7 +62,7 @@ struct AgentBenchmark {
 
     private func stamp(_ client: AgentClient, _ run: RunID) async throws -> Int64 {
         var text = ""
-        try await client.logs(of: run.description) { buffer in
+        try await client.logs(of: run.description, stream: .stdout) { buffer in
             text += String(decoding: buffer.readableBytesView, as: UTF8.self)
         }
         guard let time = Int64(text.filter { $0.isNumber }) else {
@@ -77,9 +77,11 @@ struct AgentBenchmark {
 
     /// What agent and wardens hold, and how often the agent wakes up with nothing to do.
     private func footprint(_ client: AgentClient, _ agent: Agent, _ directory: String) async throws {
-        let before = agent.wakeUps
+        // Thread pools shrink some seconds after the last work.
+        sleep(5)
+        let before = agent.sleeps
         sleep(UInt32(idleSeconds))
-        let wakeUps = agent.wakeUps - before
+        let wakeUps = agent.sleeps.map { thread, count in count - (before[thread] ?? 0) }.reduce(0, +)
         let resident = agent.status("VmRSS")
 
         let run = try await client.submit(submission(Self.sleeper, directory))

@@ -2,7 +2,7 @@ import Glibc
 
 /// A mount namespace without the cgroup v2 tree, kept by a process: crun 1.8 refuses hosts that show it beside v1
 /// controllers. What is started in it sees v1 only.
-struct Holder: ~Copyable {
+final class Holder {
     private let pid: pid_t
 
     /// Where the host has its v2 tree although controllers are v1; nil on a pure v2 host.

@@ -6,7 +6,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"
 bench=(.build/release/postlude-bench --programs "$root/.build/release" --profiles "$root/profiles")
 
-"${bench[@]}" "$@"
+"${bench[@]}" "$@" &
+pid=$!
+wait "$pid"
+# The benchmark itself stands in one of the cgroups that it made until it ends.
+find /sys/fs/cgroup -depth -type d \( -path "*/postlude-bench-$pid/*" -o -name "postlude-bench-$pid" \) -exec rmdir {} \;
 if [[ ! -e /sys/fs/cgroup/cgroup.controllers && $(uname -m) == x86_64 ]]; then
     .ci/packages guest
     echo "In the guest:"

@@ -76,15 +76,14 @@ fi
 say "The confusion matrix"
 find "$state/state/runs" -name confusion.svg 2> /dev/null | grep . || echo "was not drawn"
 
-run=$(postlude ps --json | "$python" -c 'import json, sys
-runs = json.load(sys.stdin)
-runs = runs if isinstance(runs, list) else runs["runs"]
-print(next(run["id"] for run in runs if not run.get("upstream")))')
+run=$(postlude ps --all --json | "$python" -c 'import json, sys
+print(next((run["id"] for run in json.load(sys.stdin)["runs"] if not run.get("upstream")), ""))')
+if [[ -z $run ]]; then exit "$((status ? status : 1))"; fi
 say "postlude inspect ${run:0:8}"
 postlude inspect "$run"
 
-say "postlude report"
-postlude report
+say "postlude report ${run:0:8}"
+postlude report "$run"
 
 say "Kept in $state"
 exit "$status"

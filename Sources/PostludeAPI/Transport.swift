@@ -55,6 +55,9 @@ struct Transport: Sendable {
                 try Task.checkCancellation()
                 throw unsent ?? Self.lost("The agent closed the connection before it had answered.")
             }
+        } catch HTTPParserError.invalidEOFState, HTTPParserError.closedConnection {
+            // The parser's words for an agent that died in the middle of an answer.
+            throw Self.lost("The agent's answer ended in the middle.")
         } catch let error as HTTPParserError {
             throw ClientError(
                 .unintelligible, "api.not-http", "What answers at '\(socketPath)' does not speak HTTP (\(error)).",

@@ -9,14 +9,28 @@ struct EventText {
     var run: RunID
     /// Hook runs by id, with the hook's name.
     var hooks: [RunID: String] = [:]
+    /// A hook run is made a moment before its main tells that it fired: what happened to it waits for its name.
+    private var waiting: [RunEvent] = []
 
-    /// Nil for what is not worth a line.
-    mutating func line(_ event: RunEvent) -> String? {
+    init(style: Style, start: Timestamp, run: RunID) {
+        self.style = style
+        self.start = start
+        self.run = run
+    }
+
+    /// The lines that an event is worth: often one, sometimes none.
+    mutating func lines(_ event: RunEvent) -> [String] {
+        if event.run != run, hooks[event.run] == nil {
+            waiting.append(event)
+            return []
+        }
+        var due = [event]
         if event.kind == .hook, event.what == HookRecord.Outcome.fired.rawValue, let id = RunID(event.detail) {
             hooks[id] = event.subject
+            due += waiting.filter { $0.run == id }
+            waiting.removeAll { $0.run == id }
         }
-        guard let words = words(event) else { return nil }
-        return prefix(event) + words
+        return due.compactMap { event in words(event).map { prefix(event) + $0 } }
     }
 
     private func prefix(_ event: RunEvent) -> String {

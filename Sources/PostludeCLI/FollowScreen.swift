@@ -32,7 +32,8 @@ actor FollowScreen {
 
     func show(_ event: RunEvent) throws {
         guard !json else { return try document(FollowLine.event(event)) }
-        if let line = events.line(event) { try streams.note(line) }
+        let lines = events.lines(event)
+        if !lines.isEmpty { try streams.note(lines) }
     }
 
     func warn(_ message: String) throws {

@@ -40,7 +40,8 @@ public struct ExpressionError: Error, Hashable, Sendable, CustomStringConvertibl
     }
 
     static func unsupported(_ what: String, hint: String, at offset: Int) -> ExpressionError {
-        ExpressionError("expression.unsupported", "\(what) is not supported in expressions.", hint: hint, offset: offset)
+        ExpressionError(
+            "expression.unsupported", "\(what) is not supported in expressions.", hint: hint, offset: offset)
     }
 
     static func mismatch(_ message: String, hint: String? = nil, at offset: Int) -> ExpressionError {

@@ -54,7 +54,9 @@ struct ExpressionEvaluator {
             ExpressionError.unknownName, "There is nothing called '\(name)' here.", hint: hint, offset: offset)
     }
 
-    private func attribute(_ name: String, of value: Value, _ base: Node, at offset: Int) throws(ExpressionError)
+    private func attribute(
+        _ name: String, of value: Value, _ base: Node, at offset: Int
+    ) throws(ExpressionError)
         -> Value
     {
         guard case .dict(let entries) = value else {
@@ -75,12 +77,15 @@ struct ExpressionEvaluator {
         return true
     }
 
-    private func filter(_ name: String, _ input: Node, _ arguments: [Expression.Argument], at offset: Int)
+    private func filter(
+        _ name: String, _ input: Node, _ arguments: [Expression.Argument], at offset: Int
+    )
         throws(ExpressionError) -> Value
     {
         var given: [ExpressionFilters.Argument] = []
         for argument in arguments {
-            given.append(.init(label: argument.label, value: try value(of: argument.value), offset: argument.value.offset))
+            given.append(
+                .init(label: argument.label, value: try value(of: argument.value), offset: argument.value.offset))
         }
         let piped: Value?
         do throws(ExpressionError) {

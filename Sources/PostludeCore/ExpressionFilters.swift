@@ -7,7 +7,8 @@ enum ExpressionFilters {
     }
 
     static let names: [String] = [
-        "default", "first", "float", "int", "join", "last", "length", "list", "lower", "map", "round", "string", "tojson",
+        "default", "first", "float", "int", "join", "last", "length", "list", "lower", "map", "round", "string",
+        "tojson",
         "upper",
     ]
 
@@ -17,7 +18,9 @@ enum ExpressionFilters {
     ]
 
     /// - Parameter piped: nil when the filter is `default` and there is nothing to its left.
-    static func apply(_ name: String, to piped: Value?, _ arguments: [Argument], at offset: Int)
+    static func apply(
+        _ name: String, to piped: Value?, _ arguments: [Argument], at offset: Int
+    )
         throws(ExpressionError) -> Value
     {
         if name == "default" { return try fallback(piped, arguments, at: offset) }
@@ -53,7 +56,9 @@ enum ExpressionFilters {
 
     // MARK: Each filter
 
-    private static func fallback(_ piped: Value?, _ arguments: [Argument], at offset: Int) throws(ExpressionError)
+    private static func fallback(
+        _ piped: Value?, _ arguments: [Argument], at offset: Int
+    ) throws(ExpressionError)
         -> Value
     {
         try limit(arguments, to: 2, "default", at: offset)
@@ -73,12 +78,13 @@ enum ExpressionFilters {
             guard case .string(let key) = attribute.value else {
                 throw .mismatch("`map(attribute=...)` takes a name in quotes.", at: attribute.offset)
             }
-            return .list(try each(items) { (item) throws(ExpressionError) in
-                guard case .dict(let entries) = item else {
-                    throw .mismatch("An item is \(item.typeName), which has no '\(key)'.", at: offset)
-                }
-                return try ExpressionOperators.entry(key, of: entries, described: "An item", at: offset)
-            })
+            return .list(
+                try each(items) { (item) throws(ExpressionError) in
+                    guard case .dict(let entries) = item else {
+                        throw .mismatch("An item is \(item.typeName), which has no '\(key)'.", at: offset)
+                    }
+                    return try ExpressionOperators.entry(key, of: entries, described: "An item", at: offset)
+                })
         }
         guard let first = arguments.first, first.label == nil, case .string(let name) = first.value else {
             throw .syntax(
@@ -96,7 +102,9 @@ enum ExpressionFilters {
     }
 
     /// `map` keeps the whole list within the bounds of one result, not only each item.
-    private static func each(_ items: [Value], _ body: (Value) throws(ExpressionError) -> Value)
+    private static func each(
+        _ items: [Value], _ body: (Value) throws(ExpressionError) -> Value
+    )
         throws(ExpressionError) -> [Value]
     {
         var results: [Value] = []
@@ -125,7 +133,8 @@ enum ExpressionFilters {
         return .string(text)
     }
 
-    private static func round(_ input: Value, _ arguments: [Argument], at offset: Int) throws(ExpressionError) -> Value {
+    private static func round(_ input: Value, _ arguments: [Argument], at offset: Int) throws(ExpressionError) -> Value
+    {
         try limit(arguments, to: 1, "round", at: offset)
         var digits: Int64 = 0
         if let given = argument(arguments, 0, "precision") {
@@ -167,7 +176,8 @@ enum ExpressionFilters {
         return fallback
     }
 
-    private static func float(_ input: Value, _ arguments: [Argument], at offset: Int) throws(ExpressionError) -> Value {
+    private static func float(_ input: Value, _ arguments: [Argument], at offset: Int) throws(ExpressionError) -> Value
+    {
         try limit(arguments, to: 1, "float", at: offset)
         switch input {
         case .double: return input
@@ -226,7 +236,9 @@ enum ExpressionFilters {
         return arguments[position]
     }
 
-    private static func limit(_ arguments: [Argument], to count: Int, _ name: String, at offset: Int)
+    private static func limit(
+        _ arguments: [Argument], to count: Int, _ name: String, at offset: Int
+    )
         throws(ExpressionError)
     {
         guard arguments.count > count else { return }
@@ -240,7 +252,9 @@ enum ExpressionFilters {
         return text
     }
 
-    private static func notConvertible(_ value: Value, _ wanted: String, _ name: String, at offset: Int)
+    private static func notConvertible(
+        _ value: Value, _ wanted: String, _ name: String, at offset: Int
+    )
         -> ExpressionError
     {
         let shown: String

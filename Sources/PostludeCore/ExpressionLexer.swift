@@ -111,7 +111,9 @@ enum ExpressionLexer {
         return Token(kind: .string(String(content)), offset: start)
     }
 
-    private static func escape(_ text: [Unicode.Scalar], _ position: inout Int) throws(ExpressionError)
+    private static func escape(
+        _ text: [Unicode.Scalar], _ position: inout Int
+    ) throws(ExpressionError)
         -> Unicode.Scalar
     {
         let start = position

@@ -28,7 +28,9 @@ enum ExpressionOperators {
 
     // MARK: Arithmetic
 
-    static func combine(_ operation: Expression.Arithmetic, _ a: Value, _ b: Value, at offset: Int)
+    static func combine(
+        _ operation: Expression.Arithmetic, _ a: Value, _ b: Value, at offset: Int
+    )
         throws(ExpressionError) -> Value
     {
         switch (operation, a, b) {
@@ -57,7 +59,9 @@ enum ExpressionOperators {
         }
     }
 
-    private static func integers(_ operation: Expression.Arithmetic, _ x: Int64, _ y: Int64, at offset: Int)
+    private static func integers(
+        _ operation: Expression.Arithmetic, _ x: Int64, _ y: Int64, at offset: Int
+    )
         throws(ExpressionError) -> Int64
     {
         let outcome: (partialValue: Int64, overflow: Bool)
@@ -79,7 +83,9 @@ enum ExpressionOperators {
         return outcome.partialValue
     }
 
-    private static func floats(_ operation: Expression.Arithmetic, _ x: Double, _ y: Double, at offset: Int)
+    private static func floats(
+        _ operation: Expression.Arithmetic, _ x: Double, _ y: Double, at offset: Int
+    )
         throws(ExpressionError) -> Value
     {
         let result: Double
@@ -115,7 +121,9 @@ enum ExpressionOperators {
 
     // MARK: Comparison
 
-    static func holds(_ comparison: Expression.Comparison, _ a: Value, _ b: Value, at offset: Int)
+    static func holds(
+        _ comparison: Expression.Comparison, _ a: Value, _ b: Value, at offset: Int
+    )
         throws(ExpressionError) -> Bool
     {
         switch comparison {
@@ -187,7 +195,9 @@ enum ExpressionOperators {
         return x.utf8.lexicographicallyPrecedes(y.utf8) ? .less : .greater
     }
 
-    private static func order(_ a: Value, _ b: Value, _ comparison: Expression.Comparison, at offset: Int)
+    private static func order(
+        _ a: Value, _ b: Value, _ comparison: Expression.Comparison, at offset: Int
+    )
         throws(ExpressionError) -> Order
     {
         guard let order = order(a, b) else {
@@ -225,20 +235,23 @@ enum ExpressionOperators {
 
     // MARK: Access
 
-    static func entry(_ name: String, of entries: [String: Value], described path: String, at offset: Int)
+    static func entry(
+        _ name: String, of entries: [String: Value], described path: String, at offset: Int
+    )
         throws(ExpressionError) -> Value
     {
         if let value = entries[name] { return value }
+        let listed = entries.keys.sorted().prefix(12).joined(separator: ", ") + (entries.count > 12 ? ", ..." : "")
         let hint =
             Suggestion.hint(for: name, among: entries.keys)
-            ?? (entries.isEmpty
-                ? "\(path) is empty."
-                : "It has \(entries.keys.sorted().prefix(12).joined(separator: ", "))\(entries.count > 12 ? ", ..." : "").")
+            ?? (entries.isEmpty ? "\(path) is empty." : "It has \(listed).")
         throw ExpressionError(
             ExpressionError.unknownKey, "\(path) has nothing called '\(name)'.", hint: hint, offset: offset)
     }
 
-    static func item(_ index: Value, of value: Value, described path: String, at offset: Int) throws(ExpressionError)
+    static func item(
+        _ index: Value, of value: Value, described path: String, at offset: Int
+    ) throws(ExpressionError)
         -> Value
     {
         switch (value, index) {
@@ -251,7 +264,9 @@ enum ExpressionOperators {
         case (.string(let text), .int(let position)):
             let scalars = text.unicodeScalars
             let place = position < 0 ? Int64(scalars.count).addingReportingOverflow(position).partialValue : position
-            guard place >= 0, place < Int64(scalars.count) else { throw outOfRange(position, scalars.count, path, offset) }
+            guard place >= 0, place < Int64(scalars.count) else {
+                throw outOfRange(position, scalars.count, path, offset)
+            }
             return .string(String(scalars[scalars.index(scalars.startIndex, offsetBy: Int(place))]))
         case (_, _):
             throw .mismatch(

@@ -17,7 +17,9 @@ enum ExpressionText {
         return text
     }
 
-    private static func append(_ value: Value, to text: inout String, depth: Int, at offset: Int)
+    private static func append(
+        _ value: Value, to text: inout String, depth: Int, at offset: Int
+    )
         throws(ExpressionError)
     {
         guard depth <= ExpressionLimits.valueDepth, text.utf8.count <= ExpressionLimits.resultBytes else {
@@ -61,7 +63,8 @@ enum ExpressionText {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7f || scalar.value == 0x2028 || scalar.value == 0x2029:
+            case _
+            where scalar.value < 0x20 || scalar.value == 0x7f || scalar.value == 0x2028 || scalar.value == 0x2029:
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: text.unicodeScalars.append(scalar)
@@ -117,7 +120,7 @@ enum ExpressionText {
 
 extension Value {
     /// The value as compact JSON with sorted keys.
-    /// - Throws: `ExpressionError` when it is larger than 1 MiB, nested too deeply, or holds a number that is not finite.
+    /// - Throws: `ExpressionError` when it is larger than 1 MiB, nested too deeply, or holds an infinite number.
     public func json() throws(ExpressionError) -> String { try ExpressionText.json(self, at: 0) }
 
     /// The value as a template shows it.

@@ -56,7 +56,9 @@ public enum HookResolution {
         }
     }
 
-    private static func decides(_ condition: Template, _ context: EvaluationContext, _ main: MainContext)
+    private static func decides(
+        _ condition: Template, _ context: EvaluationContext, _ main: MainContext
+    )
         throws(InputError) -> Bool
     {
         do throws(ExpressionError) {
@@ -66,7 +68,9 @@ public enum HookResolution {
         }
     }
 
-    private static func operation(for hook: Hook, _ context: EvaluationContext, _ main: MainContext)
+    private static func operation(
+        for hook: Hook, _ context: EvaluationContext, _ main: MainContext
+    )
         throws(InputError) -> Operation
     {
         var params: [String: Param] = [:]
@@ -83,8 +87,10 @@ public enum HookResolution {
         }
         guard problems.isEmpty else { throw InputError(problems) }
         if !hook.disableDefaults {
-            // As in Polyaxon, main's facts win over params of the same name.
-            for (name, value) in main.defaultParams {
+            // As in Polyaxon, main's facts win over params of the same name; but what the component declares as an
+            // input is its own, and takes what the hook gives it.
+            let declared = Set(hook.component.inputs.map(\.name))
+            for (name, value) in main.defaultParams where !declared.contains(name) {
                 params[name] = Param(value: value, isTemplate: false, contextOnly: true)
             }
         }
@@ -114,14 +120,17 @@ public enum HookResolution {
     }
 
     /// Says so when a missing name is an output that main declares but did not write.
-    private static func explained(_ error: ExpressionError, _ main: MainContext, _ context: EvaluationContext)
+    private static func explained(
+        _ error: ExpressionError, _ main: MainContext, _ context: EvaluationContext
+    )
         -> ExpressionError
     {
         guard error.code == ExpressionError.unknownName else { return error }
         var error = error
         for output in main.outputDeclarations where error.message.contains("'\(output.name)'") {
             guard context.names[output.name] == nil else { continue }
-            error.hint = "Main declares the output '\(output.name)' but did not write it; "
+            error.hint =
+                "Main declares the output '\(output.name)' but did not write it; "
                 + "give a fallback, as in `\(output.name) | default(0)`."
         }
         if error.message.contains("'outputs'") || error.message.contains("'inputs'") {

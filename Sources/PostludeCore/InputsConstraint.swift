@@ -173,7 +173,8 @@ extension IOConstraint {
 
     private func notApplicable(to value: Value) -> Inputs.Problem {
         Inputs.Problem(
-            code: "inputs.rule-broken", message: "is \(value.brief), to which the rule `\(rule.rawValue)` does not apply",
+            code: "inputs.rule-broken",
+            message: "is \(value.brief), to which the rule `\(rule.rawValue)` does not apply",
             hint: "Remove the rule or change the type.")
     }
 }

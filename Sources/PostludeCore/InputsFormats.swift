@@ -23,7 +23,8 @@ enum InputFormats {
         } else if let sign = time.lastIndex(where: { $0 == "+" || $0 == "-" }) {
             let zone = time[time.index(after: sign)...].split(separator: ":", omittingEmptySubsequences: false)
             let isZone =
-                zone.count == 1 ? digits(zone[0], 4) != nil || digits(zone[0], 2) != nil
+                zone.count == 1
+                ? digits(zone[0], 4) != nil || digits(zone[0], 2) != nil
                 : zone.count == 2 && digits(zone[0], 2) != nil && digits(zone[1], 2) != nil
             guard isZone else { return false }
             time = time[..<sign]
@@ -51,7 +52,8 @@ enum InputFormats {
         let scheme = text[..<colon].unicodeScalars
         guard let first = scheme.first, first.isASCII, first.properties.isAlphabetic else { return false }
         let isScheme = scheme.allSatisfy {
-            $0.isASCII && ($0.properties.isAlphabetic || ExpressionLexer.isDigit($0) || "+-.".unicodeScalars.contains($0))
+            $0.isASCII
+                && ($0.properties.isAlphabetic || ExpressionLexer.isDigit($0) || "+-.".unicodeScalars.contains($0))
         }
         let rest = text[text.index(after: colon)...]
         return isScheme && rest.hasPrefix("//") && rest.count > 2

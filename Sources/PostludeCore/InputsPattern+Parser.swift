@@ -12,7 +12,8 @@ indirect enum PatternNode: Hashable, Sendable {
 
 struct PatternParser {
     static let digit = Pattern.ScalarClass(ranges: [0x30...0x39], isNegated: false)
-    static let word = Pattern.ScalarClass(ranges: [0x30...0x39, 0x41...0x5a, 0x5f...0x5f, 0x61...0x7a], isNegated: false)
+    static let word = Pattern.ScalarClass(
+        ranges: [0x30...0x39, 0x41...0x5a, 0x5f...0x5f, 0x61...0x7a], isNegated: false)
     static let blank = Pattern.ScalarClass(ranges: [0x09...0x0d, 0x20...0x20], isNegated: false)
 
     private let text: [Unicode.Scalar]
@@ -78,7 +79,9 @@ struct PatternParser {
         var inner = String.UnicodeScalarView()
         inner.append(contentsOf: text[(position + 1)..<close])
         let parts = String(inner).split(separator: ",", omittingEmptySubsequences: false)
-        guard (1...2).contains(parts.count), let least = parts[0].isEmpty ? 0 : Int(parts[0]), least >= 0 else { return nil }
+        guard (1...2).contains(parts.count), let least = parts[0].isEmpty ? 0 : Int(parts[0]), least >= 0 else {
+            return nil
+        }
         var most: Int? = least
         if parts.count == 2 {
             if parts[1].isEmpty { most = nil } else if let given = Int(parts[1]) { most = given } else { return nil }
@@ -189,13 +192,17 @@ struct PatternParser {
     }
 
     /// One scalar of a set; nil when it was a class such as `\d`, which is added to the ranges.
-    private mutating func setItem(_ scalar: Unicode.Scalar, _ ranges: inout [ClosedRange<UInt32>])
+    private mutating func setItem(
+        _ scalar: Unicode.Scalar, _ ranges: inout [ClosedRange<UInt32>]
+    )
         throws(Pattern.Problem) -> UInt32?
     {
         position += 1
         guard scalar == "\\" else { return scalar.value }
         let escape = try classEscape()
-        if !escape.isNegated, escape.ranges.count == 1, escape.ranges[0].count == 1 { return escape.ranges[0].lowerBound }
+        if !escape.isNegated, escape.ranges.count == 1, escape.ranges[0].count == 1 {
+            return escape.ranges[0].lowerBound
+        }
         guard !escape.isNegated else { throw problem("an opposite such as \\D inside [ ]") }
         ranges += escape.ranges
         return nil
@@ -217,7 +224,9 @@ enum PatternCompiler {
     }
 
     private static func emit(_ node: PatternNode, _ program: inout [Pattern.Instruction]) throws(Pattern.Problem) {
-        guard program.count < Pattern.maximumInstructions else { throw Pattern.Problem(message: "the pattern is too large") }
+        guard program.count < Pattern.maximumInstructions else {
+            throw Pattern.Problem(message: "the pattern is too large")
+        }
         switch node {
         case .empty: break
         case .scalar(let scalars): program.append(.scalar(scalars))
@@ -246,7 +255,9 @@ enum PatternCompiler {
         }
     }
 
-    private static func emit(_ options: ArraySlice<PatternNode>, _ program: inout [Pattern.Instruction])
+    private static func emit(
+        _ options: ArraySlice<PatternNode>, _ program: inout [Pattern.Instruction]
+    )
         throws(Pattern.Problem)
     {
         guard let first = options.first else { return }

@@ -217,7 +217,8 @@ extension Value {
     var brief: String {
         switch self {
         case .null: return "null"
-        case .string(let text): return "the text '\(text.unicodeScalars.count > 40 ? text.prefix(40) + "..." : text[...])'"
+        case .string(let text):
+            return "the text '\(text.unicodeScalars.count > 40 ? text.prefix(40) + "..." : text[...])'"
         case .bool, .int, .double:
             do throws(ExpressionError) { return "the \(typeName) \(try json())" } catch { return typeName }
         case .list: return "a list"

@@ -59,7 +59,9 @@ extension RunFacts {
         return globals
     }
 
-    static func globals(id: RunID, name: String, project: String, owner: String, createdAt: Timestamp?)
+    static func globals(
+        id: RunID, name: String, project: String, owner: String, createdAt: Timestamp?
+    )
         -> [String: Value]
     {
         let created = createdAt.map { Value.string($0.iso8601) } ?? .null
@@ -96,7 +98,8 @@ extension Timestamp {
         let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         let date = "\(year.padded(4))-\(month.padded(2))-\(day.padded(2))"
-        return "\(date)T\((inDay / 3_600).padded(2)):\((inDay / 60 % 60).padded(2)):\((inDay % 60).padded(2)).\(fraction.padded(6))Z"
+        let time = "\((inDay / 3_600).padded(2)):\((inDay / 60 % 60).padded(2)):\((inDay % 60).padded(2))"
+        return "\(date)T\(time).\(fraction.padded(6))Z"
     }
 }
 

@@ -55,11 +55,13 @@ extension JobCompiler {
             environment.merge(shared) { _, new in new }
             for variable in container.environment { environment[variable.name] = text(variable.value) }
             environment.merge(fixed) { _, ours in ours }
+            let before = problems.count
             let command = words(container.command) + words(container.args)
-            if command.isEmpty {
+            if command.isEmpty, problems.count == before {
                 problems.append(
                     Diagnostic(
-                        .error, "inputs.empty-command", "The command of \(name) is empty once its templates are rendered.",
+                        .error, "inputs.empty-command",
+                        "The command of \(name) is empty once its templates are rendered.",
                         hint: "Give `command` at least one item that is not empty.", at: container.place))
             }
             return StepSpec(
@@ -81,7 +83,10 @@ extension JobCompiler {
                     case .list(let items): for item in items { words.append(try item.text()) }
                     case .null: break
                     case .string(let text): if isWritten || !text.isEmpty { words.append(text) }
-                    case let value: words.append(try value.text())
+                    case .bool(let flag): words.append(flag ? "true" : "false")
+                    case .int(let number): words.append(String(number))
+                    case .double(let number): words.append(try Value.double(number).text())
+                    case .dict(let entries): words.append(try Value.dict(entries).text())
                     }
                 } catch {
                     report(error, template)
@@ -226,7 +231,9 @@ extension JobCompiler {
         }
 
         /// Inputs and params with `toEnv`; an operation's param wins over its component's declaration.
-        private static func exported(_ operation: Operation, _ context: RunContext)
+        private static func exported(
+            _ operation: Operation, _ context: RunContext
+        )
             -> [(name: String, value: Value, place: SourcePlace?)]
         {
             let declared = operation.component.inputs.compactMap { input in

@@ -39,7 +39,9 @@ public enum JobCompiler {
 
     /// The steps of a component in a context that is already made.
     /// - Throws: `InputError` with every template that cannot be rendered.
-    public static func steps(_ component: Component, context: RunContext, facts: RunFacts) throws(InputError)
+    public static func steps(
+        _ component: Component, context: RunContext, facts: RunFacts
+    ) throws(InputError)
         -> [StepSpec]
     {
         try steps(
@@ -48,7 +50,9 @@ public enum JobCompiler {
 
     /// What the run's templates see.
     /// - Throws: `InputError` with every param that cannot be rendered and every input that is not valid.
-    public static func context(for operation: Operation, facts: RunFacts) throws(InputError)
+    public static func context(
+        for operation: Operation, facts: RunFacts
+    ) throws(InputError)
         -> (context: RunContext, inputs: [String: Value], contextParams: [String: Value])
     {
         // Params see what is known without them; they never see each other, so there is no order to get wrong.
@@ -83,7 +87,8 @@ public enum JobCompiler {
 
     private static func contextFile(_ context: RunContext, _ facts: RunFacts) -> Value {
         var content: [String: Value] = [
-            "version": .int(1), "run": .dict([
+            "version": .int(1),
+            "run": .dict([
                 "uuid": .string(facts.id.description), "name": .string(facts.name), "kind": .string("job"),
                 "project": .string(facts.project), "owner": .string(facts.user.name),
                 "attempt": .int(Int64(facts.attempt)), "created_at": .string(facts.createdAt.iso8601),
@@ -95,7 +100,9 @@ public enum JobCompiler {
         return .dict(content)
     }
 
-    private static func steps(_ operation: Operation, context: RunContext, facts: RunFacts, file: Value)
+    private static func steps(
+        _ operation: Operation, context: RunContext, facts: RunFacts, file: Value
+    )
         throws(InputError) -> [StepSpec]
     {
         var builder = StepBuilder(operation: operation, context: context, facts: facts, contextFile: file)

@@ -23,7 +23,9 @@ public enum Rendering {
         param.isTemplate ? try render(inside: param.value, at: param.place, in: context) : param.value
     }
 
-    private static func render(inside value: Value, at place: SourcePlace?, in context: EvaluationContext)
+    private static func render(
+        inside value: Value, at place: SourcePlace?, in context: EvaluationContext
+    )
         throws(ExpressionError) -> Value
     {
         switch value {
@@ -110,7 +112,9 @@ public enum Rendering {
         return parts
     }
 
-    private static func close(_ scalars: [Unicode.Scalar], from start: Int, of template: Template)
+    private static func close(
+        _ scalars: [Unicode.Scalar], from start: Int, of template: Template
+    )
         throws(ExpressionError) -> Int
     {
         var quote: Unicode.Scalar?
@@ -127,11 +131,15 @@ public enum Rendering {
             position += 1
         }
         throw located(
-            .syntax("The `{{` that starts here has no `}}`.", hint: "Close it, or write { { to mean the text.", at: start - 2),
+            .syntax(
+                "The `{{` that starts here has no `}}`.", hint: "Close it, or write { { to mean the text.",
+                at: start - 2),
             from: 0, of: template)
     }
 
-    private static func parse(_ scalars: ArraySlice<Unicode.Scalar>, at offset: Int, of template: Template)
+    private static func parse(
+        _ scalars: ArraySlice<Unicode.Scalar>, at offset: Int, of template: Template
+    )
         throws(ExpressionError) -> Expression
     {
         var view = String.UnicodeScalarView()
@@ -153,7 +161,9 @@ public enum Rendering {
         }
     }
 
-    private static func join(_ parts: [Part], _ template: Template, _ context: EvaluationContext)
+    private static func join(
+        _ parts: [Part], _ template: Template, _ context: EvaluationContext
+    )
         throws(ExpressionError) -> String
     {
         var text = ""

@@ -1,8 +1,8 @@
 extension Rendering {
     /// Polyaxon's reading of a rendered condition: true, false, or a reason why it is neither.
     ///
-    /// True: y yes t true on 1; false: n no f false off 0, in any case, also as a bool or a number. Everything else, the
-    /// empty text included, is an error: a condition that nobody can read must not decide anything.
+    /// True: y yes t true on 1; false: n no f false off 0, in any case, also as a bool or a number. Everything else,
+    /// the empty text included, is an error: a condition that nobody can read must not decide anything.
     public static func truth(of value: Value) throws(ExpressionError) -> Bool {
         switch value {
         case .bool(let flag): return flag
@@ -40,6 +40,7 @@ extension Rendering {
         ExpressionError(
             "expression.not-a-condition", "The condition is \(shown), which is neither true nor false.",
             hint: isText
-                ? "Write a comparison in braces, such as \"{{ loss < 0.1 }}\"." : "Compare it, such as \"{{ x > 0 }}\".")
+                ? "Write a comparison in braces, such as \"{{ loss < 0.1 }}\"." : "Compare it, such as \"{{ x > 0 }}\"."
+        )
     }
 }

@@ -70,7 +70,9 @@ public struct RunContext: Hashable, Sendable {
         return EvaluationContext(names)
     }
 
-    private static func argument(for declaration: IODeclaration, _ value: Value, _ inputs: [String: Value])
+    private static func argument(
+        for declaration: IODeclaration, _ value: Value, _ inputs: [String: Value]
+    )
         throws(ExpressionError) -> String
     {
         guard value != .null else { return "" }

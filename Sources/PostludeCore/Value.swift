@@ -67,7 +67,7 @@ extension Value: Codable {
             return nil
         } catch DecodingError.dataCorrupted {
             return nil
-        } catch where !(error is DecodingError) {
+        } catch  where !(error is DecodingError) {
             // Foundation's decoder throws an error of its own, not a `DecodingError`, for 0.5 as an integer.
             return nil
         }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What went wrong with a device: a stable code, a sentence, and what the reader can do.
 public struct DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
     public var code: String
@@ -45,9 +47,14 @@ extension DeviceError {
         DeviceError(code: "devices.invalid", message: "Device '\(device)': \(message)", hint: hint)
     }
 
+    private static let scanRefusedCode = "devices.scan-refused"
+
+    /// Whether a process may not be looked into, rather than that looking failed.
+    var isRefusal: Bool { code == Self.scanRefusedCode }
+
     static func scanIncomplete(_ path: String, errno: Int32) -> DeviceError {
         DeviceError(
-            code: "devices.scan-incomplete",
+            code: errno == EACCES || errno == EPERM ? scanRefusedCode : "devices.scan-incomplete",
             message: "Cannot tell who holds the device: '\(path)' cannot be read: \(errorText(errno)).",
             hint: "Run postluded as root in the host's pid namespace, so that every process can be looked at.")
     }

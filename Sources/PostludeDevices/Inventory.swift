@@ -5,7 +5,8 @@ import PostludeCore
 public struct Inventory {
     /// Finds NVIDIA devices and checks the declared ones, in that order, by id within each.
     ///
-    /// - Throws: `DeviceError` when a declared device is not what it must be; a host without NVIDIA devices is no error.
+    /// - Throws: `DeviceError` when a declared device is not what it must be; a host without NVIDIA devices is no
+    /// error.
     public static func discover(declared: [DeclaredDevice]) throws(DeviceError) -> [Device] {
         try discover(declared: declared, places: HostPlaces())
     }

@@ -36,22 +36,35 @@ struct ProcessScan {
         self.nodeFiles = nodeFiles
     }
 
-    mutating func run(excluding: Set<Int32>) throws(DeviceError) -> [Finding] {
-        guard !paths.isEmpty else { return [] }
-        let processes = try entries(of: "/proc").compactMap { Int32($0) }
+    /// What a pass found.
+    struct Result {
         var findings: [Finding] = []
-        for pid in processes where !excluding.contains(pid) {
-            let held = try look(at: pid)
+        /// Processes that this one may not look into, and what refused it.
+        var unreadable: [Int32: DeviceError] = [:]
+    }
+
+    mutating func run(excluding: Set<Int32>) throws(DeviceError) -> Result {
+        var result = Result()
+        guard !paths.isEmpty else { return result }
+        for pid in try entries(of: "/proc").compactMap({ Int32($0) }) where !excluding.contains(pid) {
+            let held: Set<Hold>
+            do {
+                held = try look(at: pid)
+            } catch {
+                guard error.isRefusal else { throw error }
+                result.unreadable[pid] = error
+                continue
+            }
             guard !held.isEmpty else { continue }
             let command = SmallFile.read("/proc/\(pid)/comm")?.dropLast() ?? ""
             let uid = Self.realUser(of: pid)
             for hold in held {
                 let holder = DeviceHolder(
                     pid: pid, command: String(command), uid: uid, how: hold.how, node: paths[hold.number] ?? "")
-                findings.append(Finding(number: hold.number, holder: holder))
+                result.findings.append(Finding(number: hold.number, holder: holder))
             }
         }
-        return findings
+        return result
     }
 
     private struct Hold: Hashable {
@@ -66,13 +79,24 @@ struct ProcessScan {
     }
 
     private mutating func look(at pid: Int32) throws(DeviceError) -> Set<Hold> {
-        var whole = try look(in: "/proc/\(pid)")
-        guard !whole.sawSomething else { return whole.holds }
-        // A kernel thread, or a process whose first thread has ended while others go on: those still have it all.
-        for thread in try entries(of: "/proc/\(pid)/task") where thread != String(pid) && Int32(thread) != nil {
-            whole.holds.formUnion(try look(in: "/proc/\(pid)/task/\(thread)").holds)
+        let directory = "/proc/\(pid)"
+        var whole = Look()
+        // Without a program there is no memory: a kernel thread (most of the processes, and none holds a device), a
+        // zombie, or a process whose first thread has ended.
+        if access("\(directory)/exe", F_OK) == 0 || errno != ENOENT { whole = try look(in: directory) }
+        guard !whole.sawSomething, threadCount(of: directory) > 1 else { return whole.holds }
+        // The first thread has ended while others go on: those still have it all.
+        for thread in try entries(of: "\(directory)/task") where thread != String(pid) && Int32(thread) != nil {
+            whole.holds.formUnion(try look(in: "\(directory)/task/\(thread)").holds)
         }
         return whole.holds
+    }
+
+    /// 0 when the process is gone.
+    private func threadCount(of directory: String) -> Int {
+        var status = stat()
+        // One link for each thread, besides the directory's own two.
+        return stat("\(directory)/task", &status) == 0 ? Int(status.st_nlink) - 2 : 0
     }
 
     private mutating func look(in directory: String) throws(DeviceError) -> Look {
@@ -85,22 +109,22 @@ struct ProcessScan {
 
     private func descriptors(in directory: String) throws(DeviceError) -> Look {
         let path = "\(directory)/fd"
-        let handle = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard handle >= 0 else {
-            if Self.isGone(errno) { return Look() }
-            throw .scanIncomplete(path, errno: errno)
-        }
-        defer { close(handle) }
         var look = Look()
-        try forEachEntry(of: handle, path) { name in
+        var refusal: Int32?
+        try forEachEntry(of: path) { handle, name in
             look.sawSomething = true
             var status = stat()
-            guard fstatat(handle, name, &status, 0) == 0, status.st_mode & S_IFMT == S_IFCHR else {
-                return  // closed since it was listed, or no device
+            guard fstatat(handle, name, &status, 0) == 0 else {
+                // Anything else is a file that was closed meanwhile, or lies on a file system that is gone: no device.
+                if errno == EACCES || errno == EPERM { refusal = errno }
+                return refusal == nil
             }
+            guard status.st_mode & S_IFMT == S_IFCHR else { return true }
             let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
             if paths[number] != nil { look.holds.insert(Hold(number: number, how: .descriptor)) }
+            return true
         }
+        if let refusal { throw .scanIncomplete(path, errno: refusal) }
         return look
     }
 
@@ -128,9 +152,8 @@ struct ProcessScan {
             let end = rest + count
             var start = 0
             while let newline = buffer[start..<end].firstIndex(of: UInt8(ascii: "\n")) {
-                if let line = MapsLine(buffer[start..<newline]), line.inode != 0,
-                    let number = number(of: line, in: directory)
-                {
+                let line = buffer.withUnsafeBytes { MapsLine(UnsafeRawBufferPointer(rebasing: $0[start..<newline])) }
+                if let line, let number = number(of: line, in: directory) {
                     look.holds.insert(Hold(number: number, how: .mapping))
                 }
                 start = newline + 1
@@ -148,7 +171,7 @@ struct ProcessScan {
         if let known = mapped[file] { return known }
         var status = stat()
         var result: NodeNumber?
-        if stat("\(directory)/map_files/\(line.range)", &status) == 0 {
+        if stat("\(directory)/map_files/\(line.name)", &status) == 0 {
             if status.st_mode & S_IFMT == S_IFCHR {
                 let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
                 result = paths[number] == nil ? nil : number
@@ -162,38 +185,37 @@ struct ProcessScan {
     }
 
     private func entries(of path: String) throws(DeviceError) -> [String] {
-        let handle = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard handle >= 0 else {
-            if Self.isGone(errno) { return [] }
-            throw .scanIncomplete(path, errno: errno)
-        }
-        defer { close(handle) }
         var names: [String] = []
-        try forEachEntry(of: handle, path) { names.append(String(cString: $0)) }
+        try forEachEntry(of: path) { _, name in
+            names.append(String(cString: name))
+            return true
+        }
         return names
     }
 
+    /// Calls `body` with the directory's descriptor and each name until it returns false; a directory that is gone has
+    /// none.
     private func forEachEntry(
-        of handle: Int32, _ path: String, _ body: (UnsafePointer<CChar>) -> Void
+        of path: String, _ body: (Int32, UnsafePointer<CChar>) -> Bool
     ) throws(DeviceError) {
-        // The stream owns its descriptor; the caller keeps using the other one for its look-ups.
-        let copy = fcntl(handle, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0, let stream = fdopendir(copy) else {
-            if copy >= 0 { close(copy) }
+        guard let stream = opendir(path) else {
+            if Self.isGone(errno) { return }
             throw .scanIncomplete(path, errno: errno)
         }
         defer { closedir(stream) }
+        let handle = dirfd(stream)
         while true {
             errno = 0
             guard let entry = readdir(stream) else {
                 guard errno == 0 || Self.isGone(errno) else { throw .scanIncomplete(path, errno: errno) }
                 return
             }
-            withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+            let goesOn = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
                 tuple.withMemoryRebound(to: CChar.self, capacity: 256) { name in
-                    if name[0] != CChar(UInt8(ascii: ".")) { body(name) }
+                    name[0] == CChar(UInt8(ascii: ".")) || body(handle, name)
                 }
             }
+            if !goesOn { return }
         }
     }
 
@@ -217,33 +239,52 @@ struct ProcessScan {
 }
 
 /// The fields of a line of /proc/<pid>/maps that tell which file is mapped.
-struct MapsLine {
-    /// The address range as the line has it, which also names the entry in map_files.
-    var range: String
+struct MapsLine: Hashable {
+    var start: UInt64
+    var end: UInt64
     /// Major in the upper, minor in the lower half.
     var device: UInt64
     var inode: UInt64
 
-    /// nil for a line of another form and for anonymous memory.
-    init?(_ line: ArraySlice<UInt8>) {
-        // address perms offset major:minor inode [path]
-        let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5, omittingEmptySubsequences: true)
-        guard fields.count >= 5, fields[4].first != UInt8(ascii: "0") else { return nil }
-        let numbers = fields[3].split(separator: UInt8(ascii: ":"))
-        guard numbers.count == 2, let major = UInt64(String(decoding: numbers[0], as: UTF8.self), radix: 16),
-            let minor = UInt64(String(decoding: numbers[1], as: UTF8.self), radix: 16),
-            let inode = UInt64(String(decoding: fields[4], as: UTF8.self))
+    /// The entry in map_files, which does not pad addresses with zeros as maps does.
+    var name: String { "\(String(start, radix: 16))-\(String(end, radix: 16))" }
+
+    /// nil for a line of another form and for anonymous memory. Read byte by byte: there are thousands of lines.
+    init?(_ line: UnsafeRawBufferPointer) {
+        // start-end perms offset major:minor inode [path]
+        var position = 0
+        func number(radix: UInt64, until stop: UInt8) -> UInt64? {
+            var value: UInt64 = 0
+            let first = position
+            while position < line.count, line[position] != stop {
+                let digit: UInt64
+                switch line[position] {
+                case let byte where byte >= 0x30 && byte <= 0x39: digit = UInt64(byte - 0x30)
+                case let byte where byte >= 0x61 && byte <= 0x66: digit = UInt64(byte - 0x61 + 10)
+                case _: return nil
+                }
+                guard digit < radix else { return nil }
+                value = value &* radix &+ digit
+                position += 1
+            }
+            guard position > first else { return nil }
+            position += 1
+            return value
+        }
+        func skip() -> Bool {
+            while position < line.count, line[position] != 0x20 { position += 1 }
+            position += 1
+            return position < line.count
+        }
+        guard let start = number(radix: 16, until: UInt8(ascii: "-")),
+            let end = number(radix: 16, until: UInt8(ascii: " ")), skip(), skip(),
+            let major = number(radix: 16, until: UInt8(ascii: ":")),
+            let minor = number(radix: 16, until: UInt8(ascii: " ")),
+            let inode = number(radix: 10, until: UInt8(ascii: " ")), inode != 0
         else { return nil }
-        range = Self.normalised(fields[0])
+        self.start = start
+        self.end = end
         device = major << 32 | minor
         self.inode = inode
-    }
-
-    /// maps pads addresses with zeros to eight digits, map_files does not.
-    private static func normalised(_ range: ArraySlice<UInt8>) -> String {
-        range.split(separator: UInt8(ascii: "-")).map { part in
-            let digits = part.drop { $0 == UInt8(ascii: "0") }
-            return digits.isEmpty ? "0" : String(decoding: digits, as: UTF8.self)
-        }.joined(separator: "-")
     }
 }

@@ -11,43 +11,51 @@ public struct ReleaseCheck {
     /// node's path does not matter) or by mapping, which outlives its descriptor. Shared control nodes do not count.
     ///
     /// - Parameter excluding: processes that may hold it, such as a display server (see `baseline(of:)`).
-    /// - Throws: `devices.scan-incomplete` when a process cannot be looked at: that is never taken for free.
+    /// - Throws: `devices.scan-refused` when a process may not be looked into, `devices.scan-incomplete` when looking
+    ///   failed: neither is ever taken for free.
     public static func holders(of device: Device, excluding: Set<Int32> = []) throws(DeviceError) -> [DeviceHolder] {
         try holders(of: [device], excluding: excluding)[device.id] ?? []
     }
 
     /// As `holders(of:excluding:)`, for processes that already held the device before it was granted and still are the
-    /// same processes: a pid that was taken over by another process is not excused.
+    /// same processes: a pid that was taken over by another process is not excused. So are those that could not be
+    /// looked into even then: they are older than the grant, so no part of the job.
     public static func holders(
         of device: Device, excluding baseline: HolderBaseline
     ) throws(DeviceError) -> [DeviceHolder] {
-        try holders(of: device).filter { holder in
-            guard let start = baseline.startTimes[holder.pid] else { return true }
-            return ProcessScan.startTime(of: holder.pid) != start
+        var scan = ProcessScan(nodes: ownNodes(of: device))
+        let result = try scan.run(excluding: [])
+        for (pid, refusal) in result.unreadable.sorted(by: { $0.key < $1.key }) {
+            guard isSame(pid, baseline.unreadable) else { throw refusal }
         }
+        return result.findings.map(\.holder).filter { !isSame($0.pid, baseline.startTimes) }
     }
 
     /// The holders of several devices in one pass over the processes, by device id; every device has an entry.
     public static func holders(
         of devices: [Device], excluding: Set<Int32> = []
     ) throws(DeviceError) -> [String: [DeviceHolder]] {
-        var scan = ProcessScan(nodes: devices.flatMap(\.nodes).filter { !$0.isShared })
-        let found = try scan.run(excluding: excluding)
+        var scan = ProcessScan(nodes: devices.flatMap(ownNodes))
+        let result = try scan.run(excluding: excluding)
+        if let refusal = result.unreadable.min(by: { $0.key < $1.key })?.value { throw refusal }
         var holders: [String: [DeviceHolder]] = [:]
         for device in devices {
-            let own = Set(device.nodes.filter { !$0.isShared }.map(NodeNumber.init))
-            holders[device.id] = found.filter { own.contains($0.number) }.map(\.holder)
+            let own = Set(ownNodes(of: device).map(NodeNumber.init))
+            holders[device.id] = result.findings.filter { own.contains($0.number) }.map(\.holder)
         }
         return holders
     }
 
     /// Who holds the device now, legitimately: taken before a grant, excused at its release.
     public static func baseline(of device: Device) throws(DeviceError) -> HolderBaseline {
+        var scan = ProcessScan(nodes: ownNodes(of: device))
+        let result = try scan.run(excluding: [])
         var baseline = HolderBaseline()
-        for holder in try holders(of: device) {
-            // A process that is gone by now needs no excuse.
-            if let start = ProcessScan.startTime(of: holder.pid) { baseline.startTimes[holder.pid] = start }
+        // A process that is gone by now needs no excuse.
+        for holder in result.findings.map(\.holder) {
+            baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
         }
+        for pid in result.unreadable.keys { baseline.unreadable[pid] = ProcessScan.startTime(of: pid) }
         return baseline
     }
 
@@ -58,11 +66,24 @@ public struct ReleaseCheck {
         let holders = try holders(of: device, excluding: baseline)
         return holders.isEmpty ? .free : .held(holders)
     }
+
+    private static func ownNodes(of device: Device) -> [DeviceNode] { device.nodes.filter { !$0.isShared } }
+
+    private static func isSame(_ pid: Int32, _ known: [Int32: UInt64]) -> Bool {
+        guard let start = known[pid] else { return false }
+        return ProcessScan.startTime(of: pid) == start
+    }
 }
 
-/// Processes that held a device before it was granted, with their start times (clock ticks after boot).
+/// Processes that were there before a device was granted, with their start times (clock ticks after boot).
 public struct HolderBaseline: Hashable, Sendable, Codable {
+    /// Those that held it.
     public var startTimes: [Int32: UInt64]
+    /// Those that may not be looked into, such as a process that the security module protects.
+    public var unreadable: [Int32: UInt64]
 
-    public init(startTimes: [Int32: UInt64] = [:]) { self.startTimes = startTimes }
+    public init(startTimes: [Int32: UInt64] = [:], unreadable: [Int32: UInt64] = [:]) {
+        self.startTimes = startTimes
+        self.unreadable = unreadable
+    }
 }

@@ -19,33 +19,46 @@ extension Engine {
             return try await refuseLaunch(
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
         }
+        let leased = active.lease.devices.compactMap { devices[$0] }
+        guard leased.count == active.lease.devices.count else {
+            return try await refuseLaunch(
+                attempt, "engine.device-gone", "A leased device is no longer in the configuration.", owed)
+        }
+        let sandbox = sandbox
         let spec: AttemptSpec
-        let leased = leasedDevices(active.lease)
+        let warden: WardenIdentity
+        let baselines: [String: String]
         do {
+            // Looking at every process takes as long as the rest of the preparation, so it goes on beside it.
+            async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased) }
             try paths.prepare(attempt, for: run.user)
             let planner = AttemptPlanner(
                 run: run, attempt: attempt,
                 profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
                 devices: leased, paths: paths, main: try await mainRun(of: run))
             spec = try planner.spec()
+            baselines = try await scanned
+            // Last, for nothing may fail between here and the moment the warden is written down.
+            warden = try await offload { try sandbox.reserve() }
         } catch let error as InputError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as EngineError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
-        }
-        let sandbox = sandbox
-        let warden: WardenIdentity
-        let baselines: [String: String]
-        do {
-            (warden, baselines) = try await offload { (try sandbox.reserve(), try Self.baselines(of: leased)) }
         } catch let error as SandboxError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as DeviceError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         }
-        switch try await store.bind(
-            attempt, warden: try Self.text(warden), steps: spec.steps.map { ($0.name, $0.role) }, baselines: baselines)
-        {
+        let binding: Store.Binding
+        do {
+            binding = try await store.bind(
+                attempt, warden: try Self.text(warden), steps: spec.steps.map { ($0.name, $0.role) },
+                baselines: baselines)
+        } catch {
+            sandbox.cancel(warden)
+            throw error
+        }
+        switch binding {
         case .bound: break
         case .taken:
             sandbox.cancel(warden)
@@ -84,8 +97,6 @@ extension Engine {
         }
         try await store.complete(owed)
     }
-
-    func leasedDevices(_ lease: Run.Lease) -> [Device] { lease.devices.compactMap { devices[$0] } }
 
     func identity(_ attempt: Store.StoredAttempt) throws -> WardenIdentity? {
         try attempt.warden.map { try JSONDecoder().decode(WardenIdentity.self, from: Data($0.utf8)) }

@@ -24,7 +24,7 @@ public struct Cgroup: ~Copyable, Sendable {
 
     public borrowing func read(_ file: String) throws(LinuxError) -> String {
         do {
-            return String(decoding: try readFile(file, at: directory.rawValue, limit: 1 << 16), as: UTF8.self)
+            return String(decoding: try readSmallFile(file, at: directory.rawValue), as: UTF8.self)
         } catch {
             throw LinuxError(error.call, path + "/" + file, errno: error.errno)
         }
@@ -54,6 +54,20 @@ public struct Cgroup: ~Copyable, Sendable {
         } catch {
             throw LinuxError(error.call, path + "/" + file, errno: error.errno)
         }
+    }
+
+    /// Writes a limit and reads back what the kernel made of it, without the line's end.
+    public static func set(_ path: String, _ value: String) throws(LinuxError) -> String {
+        let file = try OwnedDescriptor.open(path, O_RDWR)
+        let raw = file.rawValue
+        var text = value
+        _ = try retrying("write", path) { () -> Int in text.withUTF8 { Glibc.write(raw, $0.baseAddress, $0.count) } }
+        var result = ""
+        try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { (buffer) throws(LinuxError) in
+            let count = try retrying("pread", path) { pread(raw, buffer.baseAddress, buffer.count, 0) }
+            result = String(decoding: buffer.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        }
+        return result
     }
 
     /// Moves a process (all its threads) here; 0 means the caller. Costs an RCU grace period after a quiet time.

@@ -14,62 +14,41 @@ public struct CgroupCounters: Hashable, Sendable {
     /// Reads them from absolute paths of one step's cgroups. A controller without a v1 path is read from the v2 one.
     public static func read(unified: String, legacy: [CgroupController: String]) -> CgroupCounters {
         var counters = CgroupCounters()
-        do {
-            counters.readUnified(try Cgroup(opening: unified), legacy: legacy)
-        } catch {
-            // A cgroup that is gone counts nothing: every field stays nil.
+        // cpu.stat counts time in v2 whether or not the cpu controller is there.
+        let time = text(unified, "cpu.stat")
+        counters.userMicroseconds = time.flatMap { flatKeyed($0, "user_usec") }
+        counters.systemMicroseconds = time.flatMap { flatKeyed($0, "system_usec") }
+        if let path = legacy[.cpu] {
+            counters.throttledMicroseconds = text(path, "cpu.stat").flatMap { flatKeyed($0, "throttled_time") }.map { $0 / 1000 }
+        } else {
+            counters.throttledMicroseconds = time.flatMap { flatKeyed($0, "throttled_usec") }
         }
-        for (controller, path) in legacy {
-            do {
-                counters.readLegacy(controller, try Cgroup(opening: path))
-            } catch {
-                continue
-            }
+        if let path = legacy[.memory] {
+            counters.peakMemoryBytes = number(path, "memory.max_usage_in_bytes")
+            counters.oomKills = text(path, "memory.oom_control").flatMap { flatKeyed($0, "oom_kill") }
+        } else {
+            counters.peakMemoryBytes = number(unified, "memory.peak")
+            counters.oomKills = text(unified, "memory.events").flatMap { flatKeyed($0, "oom_kill") }
+        }
+        counters.peakPIDs = number(legacy[.pids] ?? unified, "pids.peak")
+        if let storage = text(unified, "io.stat") {
+            counters.readBytes = sum(storage, "rbytes=")
+            counters.writtenBytes = sum(storage, "wbytes=")
         }
         return counters
     }
 
-    private mutating func readUnified(_ cgroup: borrowing Cgroup, legacy: [CgroupController: String]) {
-        // cpu.stat counts time in v2 whether or not the cpu controller is there.
-        if let text = text("cpu.stat", of: cgroup) {
-            userMicroseconds = flatKeyed(text, "user_usec")
-            systemMicroseconds = flatKeyed(text, "system_usec")
-            if legacy[.cpu] == nil { throttledMicroseconds = flatKeyed(text, "throttled_usec") }
-        }
-        if legacy[.memory] == nil {
-            peakMemoryBytes = cgroup.number("memory.peak")
-            oomKills = cgroup.number("memory.events", key: "oom_kill")
-        }
-        if legacy[.pids] == nil { peakPIDs = cgroup.number("pids.peak") }
-        if let text = text("io.stat", of: cgroup) {
-            readBytes = sum(text, "rbytes=")
-            writtenBytes = sum(text, "wbytes=")
-        }
+    /// nil when the host has no such file.
+    private static func text(_ cgroup: String, _ file: String) -> String? {
+        do { return String(decoding: try readSmallFile(cgroup + "/" + file), as: UTF8.self) } catch { return nil }
     }
 
-    private mutating func readLegacy(_ controller: CgroupController, _ cgroup: borrowing Cgroup) {
-        switch controller {
-        case .memory:
-            peakMemoryBytes = cgroup.number("memory.max_usage_in_bytes")
-            oomKills = cgroup.number("memory.oom_control", key: "oom_kill")
-        case .cpu:
-            throttledMicroseconds = cgroup.number("cpu.stat", key: "throttled_time").map { $0 / 1000 }
-        case .cpuacct:
-            userMicroseconds = userMicroseconds ?? cgroup.number("cpuacct.usage_user").map { $0 / 1000 }
-            systemMicroseconds = systemMicroseconds ?? cgroup.number("cpuacct.usage_sys").map { $0 / 1000 }
-        case .pids:
-            peakPIDs = cgroup.number("pids.peak")
-        case .unified, .devices:
-            break
-        }
-    }
-
-    private func text(_ file: String, of cgroup: borrowing Cgroup) -> String? {
-        do { return try cgroup.read(file) } catch { return nil }
+    private static func number(_ cgroup: String, _ file: String) -> UInt64? {
+        text(cgroup, file).flatMap { UInt64($0.prefix { $0 != "\n" }) }
     }
 
     /// The sum over all devices of `<key><number>` in io.stat.
-    private func sum(_ text: String, _ key: String) -> UInt64 {
+    private static func sum(_ text: String, _ key: String) -> UInt64 {
         text.split(whereSeparator: { $0 == " " || $0 == "\n" })
             .filter { $0.hasPrefix(key) }
             .compactMap { UInt64($0.dropFirst(key.count)) }

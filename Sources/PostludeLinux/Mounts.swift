@@ -66,6 +66,13 @@ public enum Mounts {
         }
     }
 
+    /// Attaches a detached mount over `name` in `directory`; a symbolic link there is not followed.
+    public static func attach(_ tree: Int32, in directory: Int32, at name: String) throws(LinuxError) {
+        _ = try retrying("move_mount", name) {
+            linux_move_mount(tree, "", directory, name, LINUX_MOVE_MOUNT_F_EMPTY_PATH)
+        }
+    }
+
     /// Cuts every mount of the caller's namespace off from propagation.
     public static func makeAllPrivate() throws(LinuxError) {
         _ = try retrying("mount", "/") { linux_mount(nil, "/", nil, LINUX_MS_REC | LINUX_MS_PRIVATE, nil) }

@@ -126,6 +126,21 @@ public func readFile(_ path: String, at directory: Int32 = AT_FDCWD, limit: Int 
     return try file.readAll(limit: limit)
 }
 
+/// A file of procfs, sysfs or a cgroup whose content the kernel gives with one read when it fits into a page.
+public func readSmallFile(_ path: String, at directory: Int32 = AT_FDCWD) throws(LinuxError) -> [UInt8] {
+    let file = try OwnedDescriptor.open(path, O_RDONLY, at: directory)
+    let raw = file.rawValue
+    var failure: Int32 = 0
+    let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+        let got = Glibc.read(raw, buffer.baseAddress, 4096)
+        if got < 0 { failure = errno }
+        count = max(0, got)
+    }
+    if failure == EINTR || bytes.count == 4096 { return try readFile(path, at: directory) }
+    if failure != 0 { throw LinuxError("read", path, errno: failure) }
+    return bytes
+}
+
 /// The same as text; bytes that are not UTF-8 are replaced.
 public func readText(_ path: String, at directory: Int32 = AT_FDCWD) throws(LinuxError) -> String {
     String(decoding: try readFile(path, at: directory), as: UTF8.self)

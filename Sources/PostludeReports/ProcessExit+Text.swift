@@ -15,7 +15,8 @@ extension ProcessExit {
     /// The same with what else is known: `setup failed: mount: No such file or directory (errno 2)`.
     public var longText: String {
         switch self {
-        case .code, .signal, .unknown: text
+        case .code(let code): "exit \(code)"
+        case .signal, .unknown: text
         case .setupFailed(_, let errno, let detail): text + (detail.isEmpty ? "" : ": \(detail)") + " (errno \(errno))"
         }
     }

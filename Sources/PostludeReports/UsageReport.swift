@@ -67,6 +67,8 @@ public enum UsageReport {
     private static func append(_ group: Group, to table: inout TextTable) {
         guard let first = group.records.first else { return }
         let isHook = first.upstream != nil
+        // A run without devices has no device time, which is another thing than one that is not known.
+        let hasDevices = group.records.contains { !$0.devices.isEmpty }
         let mains = group.records.filter { $0.role == .main }
         let name = isHook ? "↳ " + (first.hookName ?? first.runName) : first.runName
         table.rows.append([
@@ -74,7 +76,8 @@ public enum UsageReport {
             Units.duration(group.records.lazy.compactMap(\.queueSeconds).first), Units.duration(span(group.records)),
             Units.duration(total(group.records.map(\.cpuSeconds))),
             Units.bytes(known(group.records.map { $0.usage?.peakMemoryBytes })?.max()),
-            Units.duration(total(mains.map(\.deviceSeconds))), Units.duration(total(mains.map(\.releasingSeconds))),
+            hasDevices ? Units.duration(total(mains.map(\.deviceSeconds))) : "",
+            hasDevices ? Units.duration(total(mains.map(\.releasingSeconds))) : "",
             first.devices.isEmpty ? "" : first.devices.joined(separator: " "),
         ])
         let manyAttempts = Set(group.records.map(\.attempt)).count > 1
@@ -84,8 +87,8 @@ public enum UsageReport {
                 "", (isHook ? "    " : "  ") + attempt + record.step, record.exit?.text ?? Units.unknown, "",
                 Units.duration(record.usage?.wallSeconds), Units.duration(record.cpuSeconds),
                 Units.bytes(record.usage?.peakMemoryBytes),
-                record.role == .main ? Units.duration(record.deviceSeconds) : "",
-                record.role == .main ? Units.duration(record.releasingSeconds) : "", "",
+                record.role == .main && hasDevices ? Units.duration(record.deviceSeconds) : "",
+                record.role == .main && hasDevices ? Units.duration(record.releasingSeconds) : "", "",
             ])
         }
     }

@@ -55,7 +55,9 @@ public final class AttemptJournal: Sendable {
         let bytes: [UInt8]
         do {
             let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW)
-            guard lseek(file.rawValue, off_t(state.offset), SEEK_SET) >= 0 else { throw LinuxError(last: "lseek", path) }
+            guard lseek(file.rawValue, off_t(state.offset), SEEK_SET) >= 0 else {
+                throw LinuxError(last: "lseek", path)
+            }
             bytes = try file.readAll()
         } catch let error as LinuxError {
             if error.errno == ENOENT { return }

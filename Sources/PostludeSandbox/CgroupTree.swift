@@ -3,7 +3,8 @@ import PostludeLinux
 import PostludePlan
 import Synchronization
 
-/// The agent's part of the cgroup hierarchies: `<its own cgroup>/<name>/runs/<slot>`, in each hierarchy that steps need.
+/// The agent's part of the cgroup hierarchies: `<its own cgroup>/<name>/runs/<slot>`, in each hierarchy that steps
+/// need.
 struct CgroupTree: Hashable, Sendable {
     /// What a slot's cgroup offers; the paths are those of `runs`.
     let layout: CgroupLayout
@@ -13,8 +14,8 @@ struct CgroupTree: Hashable, Sendable {
     /// Where the process stood before any tree moved it to a leaf.
     private static let origin = Mutex<CgroupLayout?>(nil)
 
-    /// Makes the tree, and moves the agent into `<name>/agent` where the v2 hierarchy demands it: a cgroup with processes
-    /// cannot hand controllers to its children.
+    /// Makes the tree, and moves the agent into `<name>/agent` where the v2 hierarchy demands it: a cgroup with
+    /// processes cannot hand controllers to its children.
     ///
     /// - Throws: `sandbox.cgroup-unavailable` when the directories cannot be made.
     static func prepare(name: String) throws(SandboxError) -> CgroupTree {
@@ -90,6 +91,17 @@ struct CgroupTree: Hashable, Sendable {
     func remove(slot: String) throws(LinuxError) {
         // The v2 directory goes last: it is the one that leftovers are found by.
         for directory in layout.directories.reversed() { try Self.removeTree("\(directory)/\(slot)") }
+    }
+
+    /// Removes the tree itself, when nothing runs in it any more.
+    ///
+    /// - Throws: EBUSY while a process is in it, such as the agent.
+    func removeAll() throws(LinuxError) {
+        for directory in layout.directories.reversed() {
+            try Self.removeTree(directory)
+            let top = directory.dropLast("/runs".count)
+            try Self.removeTree(String(top))
+        }
     }
 
     private static func removeTree(_ path: String) throws(LinuxError) {

@@ -29,7 +29,9 @@ final class DeviceFilters: Sendable {
             throw SandboxError(
                 code: "sandbox.device-filter-unavailable",
                 message: "The kernel refuses a device filter: \(errorText(error.errno)).",
-                hint: "Run postluded as root (CAP_BPF and CAP_NET_ADMIN or CAP_SYS_ADMIN) on a kernel with CONFIG_CGROUP_BPF.")
+                hint:
+                    "Run postluded as root (CAP_BPF, CAP_NET_ADMIN) on a kernel with CONFIG_CGROUP_BPF."
+            )
         }
         loaded.withLock { loaded in
             if loaded.count >= Self.capacity { loaded.removeAll() }

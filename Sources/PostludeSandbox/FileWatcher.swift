@@ -83,7 +83,9 @@ final class FileWatcher: Sendable {
     private func dispatch() {
         do {
             let watches = Set(try watch.changes().map(\.watch))
-            let handlers = state.withLock { state in watches.flatMap { state.handlers[$0].map { Array($0.values) } ?? [] } }
+            let handlers = state.withLock { state in
+                watches.flatMap { state.handlers[$0].map { Array($0.values) } ?? [] }
+            }
             for handler in handlers { handler() }
             try listen()
         } catch {

@@ -35,8 +35,8 @@ extension Sandbox {
 
     // MARK: taking back
 
-    /// Replaces the device filter of every step by deny-all, atomically. What is open already stays open, so a device is
-    /// free only when the steps are empty too.
+    /// Replaces the device filter of every step by deny-all, atomically. What is open already stays open, so a device
+    /// is free only when the steps are empty too.
     public func revokeDevices(_ warden: WardenIdentity) throws {
         guard try slot(of: warden) != nil else { return }
         for step in try tree.steps(of: warden.slot) {
@@ -57,7 +57,8 @@ extension Sandbox {
         return true
     }
 
-    /// Waits until no process is left in the slot's steps; false when the deadline passes first, or the task is cancelled.
+    /// Waits until no process is left in the slot's steps; false when the deadline passes first, or the task is
+    /// cancelled.
     public func awaitEmpty(
         _ warden: WardenIdentity, until deadline: ContinuousClock.Instant
     ) async throws -> Bool {
@@ -83,7 +84,8 @@ extension Sandbox {
 
     // MARK: what an earlier agent left
 
-    /// The slots in the agent's cgroup tree; after a restart, those of attempts that are still running or were not cleared.
+    /// The slots in the agent's cgroup tree; after a restart, those of attempts that are still running or were not
+    /// cleared.
     public func leftovers() throws -> [String] {
         let known = state.withLock { Set($0.wardens.keys) }
         return try tree.slots().filter { !known.contains($0) }

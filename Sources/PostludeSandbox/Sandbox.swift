@@ -166,11 +166,12 @@ public final class Sandbox: Sendable {
 
     // MARK: launching
 
-    /// Builds the attempt's plan, opens everything it names and sends it to the warden. When this throws, nothing ran and
-    /// the warden is still reserved: cancel it, or launch again.
+    /// Builds the attempt's plan, opens everything it names and sends it to the warden. When this throws, nothing ran
+    /// and the warden is still reserved: cancel it, or launch again.
     public func launch(_ spec: AttemptSpec, in warden: WardenIdentity) throws {
         guard let process = state.withLock({ $0.wardens[warden.slot] }), process.identity == warden else {
-            throw SandboxError.wardenFailed("It is not one that this agent has prepared.", path: configuration.wardenPath)
+            throw SandboxError.wardenFailed(
+                "It is not one that this agent has prepared.", path: configuration.wardenPath)
         }
         let unmet = unmetRequirements(of: spec.profile)
         if let first = unmet.first {

@@ -19,7 +19,8 @@ public struct SandboxConfiguration: Hashable, Sendable {
     }
 }
 
-/// Which warden an attempt has, as the store keeps it: enough to find it again and never to take another process for it.
+/// Which warden an attempt has, as the store keeps it: enough to find it again and never to take another process for
+/// it.
 public struct WardenIdentity: Hashable, Sendable, Codable {
     /// The name of its cgroups: `w` and 16 hexadecimal digits.
     public var slot: String

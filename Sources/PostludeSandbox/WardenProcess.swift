@@ -94,7 +94,8 @@ final class WardenProcess: Sendable {
         do {
             let memory = try MemoryFile.sealed("postlude-plan", plan.encoded())
             try PacketSocket.send(
-                [ControlMessage.launch.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue)
+                [ControlMessage.launch.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue
+            )
         } catch {
             throw .wardenFailed("The plan could not be sent: \(error.message)", path: path)
         }

@@ -103,7 +103,13 @@ struct SocketFile: Sendable {
         }
         try makeDirectory(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
         var info = stat()
-        guard lstat(path, &info) == 0 else { return }
+        guard lstat(path, &info) == 0 else {
+            guard errno == ENOENT else {
+                throw ServerError.badSocket(
+                    path, String(cString: strerror(errno)), hint: "Set `socket` to a path in a directory of the agent's.")
+            }
+            return
+        }
         guard info.st_mode & S_IFMT == S_IFSOCK else {
             throw ServerError.badSocket(
                 path, "there is a file of another kind", hint: "Move it away, or set `socket` to another path.")

@@ -37,11 +37,15 @@ struct ErrorMiddleware: RouterMiddleware {
         case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
             return answer(
                 to: ServerError.unknownRoute(request.method.rawValue, request.uri.path), request: request)
-        case let error as HTTPError where error.status == .contentTooLarge:
+        case let error as any HTTPResponseError where error.status == .contentTooLarge:
             return answer(to: ServerError.tooLarge, request: request)
         case let error as any HTTPResponseError where error.status.code < 500:
             let message = (error as? HTTPError)?.body ?? error.status.reasonPhrase
-            return (error.status.code, ErrorEnvelope(code: "server.bad-request", message: message))
+            return (
+                error.status.code,
+                ErrorEnvelope(
+                    code: "server.bad-request", message: message, hint: "The API's description says what is taken here.")
+            )
         default:
             // What went wrong inside is for the log: a message may tell more than the caller should know.
             return (

@@ -4,12 +4,16 @@ import PostludeCore
 public enum AgentConfigurationReader {
     /// The configuration that a file says, with `defaults` for what it leaves out.
     /// - Throws: `SpecError` with every problem of the file.
-    public static func read(_ text: String, path: String, defaults: AgentConfiguration) throws(SpecError)
+    public static func read(
+        _ text: String, path: String, defaults: AgentConfiguration
+    ) throws(SpecError)
         -> AgentConfiguration
     {
         let findings = Findings()
         // A file of comments only is a configuration that changes nothing.
-        if text.split(separator: "\n").allSatisfy({ $0.allSatisfy(\.isWhitespace) || $0.drop(while: \.isWhitespace).hasPrefix("#") }) {
+        if text.split(separator: "\n").allSatisfy({
+            $0.allSatisfy(\.isWhitespace) || $0.drop(while: \.isWhitespace).hasPrefix("#")
+        }) {
             return defaults
         }
         guard let root = YAMLReader.read(text, file: path, findings),
@@ -29,7 +33,9 @@ public enum AgentConfigurationReader {
         }
         if let state = directory("stateDirectory") {
             // A socket that lies in the state directory by default moves with it.
-            if configuration.socket == "\(defaults.stateDirectory)/agent.sock" { configuration.socket = "\(state)/agent.sock" }
+            if configuration.socket == "\(defaults.stateDirectory)/agent.sock" {
+                configuration.socket = "\(state)/agent.sock"
+            }
             configuration.stateDirectory = state
         }
         configuration.socket = directory("socket") ?? configuration.socket
@@ -44,7 +50,8 @@ public enum AgentConfigurationReader {
         configuration.memoryBytes = fields.bytes(&reader, "memory", least: 1 << 20) ?? configuration.memoryBytes
         configuration.milliCPU = fields.cores(&reader, "cpus") ?? configuration.milliCPU
         if let seconds = reader.count("idleExitSeconds") { configuration.idleExitSeconds = Double(seconds) }
-        configuration.administratorsGroup = fields.word(&reader, "administratorsGroup") ?? configuration.administratorsGroup
+        configuration.administratorsGroup =
+            fields.word(&reader, "administratorsGroup") ?? configuration.administratorsGroup
         if let devices = reader.list("devices") { configuration.devices = self.devices(devices, findings) }
         reader.finish()
         guard !findings.hasErrors else { throw SpecError(findings.sorted) }
@@ -57,13 +64,16 @@ public enum AgentConfigurationReader {
         try read(try FileText.read(path), path: path, defaults: defaults)
     }
 
-    private static func devices(_ nodes: [YAMLNode], _ findings: Findings) -> [AgentConfiguration.DeclaredDeviceSettings] {
+    private static func devices(
+        _ nodes: [YAMLNode], _ findings: Findings
+    ) -> [AgentConfiguration.DeclaredDeviceSettings] {
         var devices: [AgentConfiguration.DeclaredDeviceSettings] = []
         for (index, node) in nodes.enumerated() {
             guard let device = device(node, "devices[\(index)]", findings) else { continue }
             if devices.contains(where: { $0.id == device.id }) {
                 findings.error(
-                    "config.duplicate-device", "The device '\(device.id)' is declared twice.", hint: "Rename or remove one.",
+                    "config.duplicate-device", "The device '\(device.id)' is declared twice.",
+                    hint: "Rename or remove one.",
                     at: node.place)
             }
             devices.append(device)
@@ -71,7 +81,9 @@ public enum AgentConfigurationReader {
         return devices
     }
 
-    private static func device(_ node: YAMLNode, _ path: String, _ findings: Findings)
+    private static func device(
+        _ node: YAMLNode, _ path: String, _ findings: Findings
+    )
         -> AgentConfiguration.DeclaredDeviceSettings?
     {
         guard var reader = MappingReader(node, path: path, findings) else { return nil }

@@ -27,7 +27,8 @@ struct ComponentReader {
         guard var reader = MappingReader(node, path: path, session.findings) else { return Result() }
         let kind = reader.take("kind").flatMap { reader.text(of: $0, named: reader.name(of: "kind")) }
         if let kind, kind != "component" {
-            let hint = kind == "operation" ? "Name a component; an operation cannot run another." : "Write kind: component."
+            let hint =
+                kind == "operation" ? "Name a component; an operation cannot run another." : "Write kind: component."
             session.findings.error(
                 "spec.wrong-kind", "A component is needed here, not kind `\(kind)`.", hint: hint,
                 at: reader.entry("kind")?.value.place)
@@ -145,7 +146,8 @@ struct TerminationReader {
         }
         guard range.contains(number) else {
             session.findings.error(
-                "spec.invalid-value", "`\(name)` is \(number), which is not within \(range.lowerBound) and \(range.upperBound).",
+                "spec.invalid-value",
+                "`\(name)` is \(number), which is not within \(range.lowerBound) and \(range.upperBound).",
                 hint: "Choose a number within these bounds.", at: node.place)
             return nil
         }
@@ -163,7 +165,8 @@ enum PluginsReader {
             if case .bool(true)?? = entry.value.scalar.map(\.value) { continue }
             session.findings.noEffect("plugins.\(key)", at: entry.keyPlace)
         }
-        reader.ignore(Features.plugins.filter { !["collectArtifacts", "collectLogs", "collectResources", "shm"].contains($0) })
+        reader.ignore(
+            Features.plugins.filter { !["collectArtifacts", "collectLogs", "collectResources", "shm"].contains($0) })
         reader.refuse(["notifications": "Use a hook with `hubRef: webhook`."])
         reader.finish()
     }

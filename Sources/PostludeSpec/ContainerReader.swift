@@ -30,7 +30,7 @@ struct ContainerReader {
         reader.refuse(Features.unsupportedContainer)
         reader.ignore(Features.clusterContainer)
         reader.finish()
-        if needsCommand, container.command.isEmpty { missingCommand(path, at: reader.place) }
+        if needsCommand, !reader.has("command") { missingCommand(path, at: reader.place) }
         return container
     }
 
@@ -55,7 +55,8 @@ struct ContainerReader {
         case .sequence(let items):
             for item in items { read(item, path, &variables) }
         case .scalar:
-            session.findings.wrongType(path, wanted: "a list of variables", node, hint: "Such as [{name: A, value: b}].")
+            session.findings.wrongType(
+                path, wanted: "a list of variables", node, hint: "Such as [{name: A, value: b}].")
         }
         return variables
     }

@@ -41,7 +41,9 @@ enum Features {
     ]
 
     /// Kinds of Polyaxon before 1.0.
-    static let oldKinds: Set<String> = ["experiment", "group", "notebook", "tensorboard", "build", "pipeline", "operations"]
+    static let oldKinds: Set<String> = [
+        "experiment", "group", "notebook", "tensorboard", "build", "pipeline", "operations",
+    ]
 
     static let clusterOnly = ["namespace", "cost"]
 

@@ -83,7 +83,9 @@ struct HookReader {
             reader.accept(["hubRef", "pathRef", "component"])
             session.findings.error(
                 given.isEmpty ? "spec.missing-key" : "spec.conflict",
-                given.isEmpty ? "`\(reader.path)` names no component." : "`\(reader.path)` has \(given.joined(separator: " and ")).",
+                given.isEmpty
+                    ? "`\(reader.path)` names no component."
+                    : "`\(reader.path)` has \(given.joined(separator: " and ")).",
                 hint: "Give it exactly one of hubRef, pathRef and component.", at: reader.place)
             return nil
         }
@@ -95,7 +97,8 @@ struct HookReader {
         }
         guard let place = reader.entry(key)?.value.place, let reference = reader.text(key) else { return nil }
         let isHub = key == "hubRef"
-        guard let found = isHub ? session.hubComponent(reference, at: place) : session.pathComponent(reference, at: place)
+        guard
+            let found = isHub ? session.hubComponent(reference, at: place) : session.pathComponent(reference, at: place)
         else { return nil }
         let result = components.read(found.root, path: "", defaultName: found.name)
         return Source(result: result, name: found.name, origin: isHub ? "hub:\(reference)" : "path:\(reference)")

@@ -96,7 +96,8 @@ enum FileText {
     }
 
     private static func reason(_ error: any Error) -> String {
-        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
+        let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+        let underlying = (cause ?? error) as NSError
         guard underlying.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
         return String(cString: strerror(Int32(underlying.code)))
     }

@@ -10,7 +10,8 @@ struct IOReader {
             guard let declaration = read(item, path: "\(path)[\(index)]") else { continue }
             if declarations.contains(where: { $0.name == declaration.name }) {
                 session.findings.error(
-                    "spec.duplicate-name", "`\(path)` declares '\(declaration.name)' twice.", hint: "Rename or remove one.",
+                    "spec.duplicate-name", "`\(path)` declares '\(declaration.name)' twice.",
+                    hint: "Rename or remove one.",
                     at: declaration.place)
             }
             declarations.append(declaration)
@@ -82,7 +83,8 @@ struct IOReader {
             declaration.value = try Inputs.typed(value, as: declaration)
         } catch {
             session.findings.error(
-                error.code, "The value of '\(declaration.name)' \(error.message).", hint: error.hint, at: entry.value.place)
+                error.code, "The value of '\(declaration.name)' \(error.message).", hint: error.hint,
+                at: entry.value.place)
         }
     }
 

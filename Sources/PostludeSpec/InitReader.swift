@@ -12,7 +12,9 @@ struct InitReader {
         let target = reader.take("path").flatMap { session.template($0, reader.name(of: "path")) }
         reader.refuse(Features.unsupportedInit)
         var step: InitSpec?
-        if let git = reader.mapping("git") { step = self.git(git, target, hasConnection: reader.has("connection")) ?? step }
+        if let git = reader.mapping("git") {
+            step = self.git(git, target, hasConnection: reader.has("connection")) ?? step
+        }
         if let paths = reader.take("paths") { step = copies(paths, reader.name(of: "paths"), target) ?? step }
         if let file = reader.mapping("file") { step = self.file(file, target) ?? step }
         if let container = reader.take("container") {
@@ -27,7 +29,8 @@ struct InitReader {
         let own = kinds.filter { $0 != "container" }
         if own.count > 1 {
             session.findings.error(
-                "spec.conflict", "An init step has \(own.joined(separator: " and ")).", hint: "Make two init steps of it.",
+                "spec.conflict", "An init step has \(own.joined(separator: " and ")).",
+                hint: "Make two init steps of it.",
                 at: reader.place)
         }
         if kinds.isEmpty, !refused {
@@ -105,6 +108,7 @@ struct InitReader {
 
     private func missing(_ key: String, _ what: String, _ reader: MappingReader) {
         session.findings.error(
-            "spec.missing-key", "`\(reader.path)` needs `\(key)`.", hint: "Add `\(key)` with \(what).", at: reader.place)
+            "spec.missing-key", "`\(reader.path)` needs `\(key)`.", hint: "Add `\(key)` with \(what).", at: reader.place
+        )
     }
 }

@@ -25,7 +25,8 @@ struct JobReader {
             // A preset has nothing to run; that presets are not supported is said elsewhere.
             if !reader.has("isPreset"), !reader.has("runPatch") {
                 session.findings.error(
-                    "spec.nothing-to-run", "Nothing says what to run.", hint: "Add `run` with kind: job and a container.",
+                    "spec.nothing-to-run", "Nothing says what to run.",
+                    hint: "Add `run` with kind: job and a container.",
                     at: reader.place)
             }
             reader.accept(["run"] + shortcuts)
@@ -45,7 +46,7 @@ struct JobReader {
         var result = job ?? JobSpec(container: ContainerSpec(place: reader.place))
         let hadContainer = job != nil
         apply(&reader, to: &result)
-        if !hadContainer, result.container.command.isEmpty {
+        if !hadContainer, !reader.has("cmd"), !reader.has("container") {
             ContainerReader(session: session, resources: resources, role: .main)
                 .missingCommand(reader.name(of: "container"), at: reader.place)
         }
@@ -78,15 +79,16 @@ struct JobReader {
         let lines = session.templates(node, name)
         guard !lines.isEmpty, lines.allSatisfy({ !$0.source.allSatisfy(\.isWhitespace) }) else {
             session.findings.error(
-                "spec.invalid-value", "`\(name)` has a line without a command.", hint: "Write a command, such as cmd: ./run.sh.",
+                "spec.invalid-value", "`\(name)` has a line without a command.",
+                hint: "Write a command, such as cmd: ./run.sh.",
                 at: node.place)
             return
         }
         container.command = ["/bin/sh", "-c"]
         let script = (["set -e"] + lines.map(\.source)).joined(separator: "\n")
-        // The first line is ours, so that the place of the text is one line above its own.
+        // The first line is ours: where the user's lines follow each other in the file, the script starts one above.
         var place = lines[0].place
-        if lines.count == 1 { place?.line -= 1 }
+        if let first = place?.line, lines.enumerated().allSatisfy({ $1.place?.line == first + $0 }) { place?.line -= 1 }
         container.args = [Template(script, at: place)]
         if container.place == nil { container.place = node.place }
     }

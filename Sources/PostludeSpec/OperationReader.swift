@@ -6,11 +6,14 @@ public enum OperationReader {
     ///
     /// References are resolved and copied in: `hubRef` from `hub`, `pathRef` from the submission.
     /// - Parameter profiles: the names that `run.profile` may have.
-    public static func read(_ submission: Submission, hub: Hub, profiles: Set<String>) -> (
+    public static func read(
+        _ submission: Submission, hub: Hub, profiles: Set<String>
+    ) -> (
         operation: Operation?, diagnostics: [Diagnostic]
     ) {
         let session = SpecSession(
-            hub: hub, profiles: profiles, references: submission.references, sources: [submission.path: submission.text])
+            hub: hub, profiles: profiles, references: submission.references, sources: [submission.path: submission.text]
+        )
         var operation: Operation?
         if let root = YAMLReader.read(submission.text, file: submission.path, session.findings) {
             operation = FileReader(session: session, submission: submission).read(root)
@@ -34,7 +37,9 @@ public enum OperationReader {
         for entry in node.entries ?? [] {
             switch MappingReader.canonical(entry.key) {
             case "pathRef":
-                if case .string(let path)?? = entry.value.scalar.map(\.value), !found.contains(path) { found.append(path) }
+                if case .string(let path)?? = entry.value.scalar.map(\.value), !found.contains(path) {
+                    found.append(path)
+                }
             case "hooks":
                 if case .sequence(let hooks) = entry.value.content { for hook in hooks { collect(hook, into: &found) } }
             case "component": collect(entry.value, into: &found)
@@ -52,14 +57,17 @@ public enum OperationReader {
         do throws(InputError) {
             var due = operation
             // Whether the condition holds may depend on the facts; whether its names exist does not.
-            if let condition = operation.conditions { due.conditions = nil; check(condition, operation, facts, session) }
+            if let condition = operation.conditions {
+                due.conditions = nil; check(condition, operation, facts, session)
+            }
             _ = try JobCompiler.compile(due, facts: facts)
         } catch {
             for finding in error.diagnostics { session.findings.add(finding) }
         }
     }
 
-    private static func check(_ condition: Template, _ operation: Operation, _ facts: RunFacts, _ session: SpecSession) {
+    private static func check(_ condition: Template, _ operation: Operation, _ facts: RunFacts, _ session: SpecSession)
+    {
         do throws(InputError) {
             let context = try JobCompiler.context(for: operation, facts: facts).context
             do throws(ExpressionError) {
@@ -95,7 +103,8 @@ private struct FileReader {
             let result = ComponentReader(session: session, purpose: .operation(params: params)).readBody(&reader)
             let hooks = HookReader(session: session).read(result.hooks, path: "hooks")
             operation = result.component.map {
-                Operation(name: $0.name, component: $0, hooks: hooks, conditions: result.conditions, queue: result.queue)
+                Operation(
+                    name: $0.name, component: $0, hooks: hooks, conditions: result.conditions, queue: result.queue)
             }
             if let component = result.component {
                 match(params, component, at: reader.place, strict: result.isStrict)
@@ -156,7 +165,8 @@ private struct FileReader {
         let why = "The component is another file's; change it there, or give it an input for what differs."
         reader.refuse([
             "container": why, "cmd": why, "env": why, "resources": why, "environment": why, "init": why,
-            "sidecars": why, "connections": why, "volumes": why, "ports": why, "run": why, "inputs": why, "outputs": why,
+            "sidecars": why, "connections": why, "volumes": why, "ports": why, "run": why, "inputs": why,
+            "outputs": why,
         ])
         guard given.count < 2 else {
             session.findings.error(
@@ -177,7 +187,9 @@ private struct FileReader {
             queue: queue ?? result.queue)
     }
 
-    private func component(_ key: String, _ reader: inout MappingReader, _ params: [String: Param])
+    private func component(
+        _ key: String, _ reader: inout MappingReader, _ params: [String: Param]
+    )
         -> ComponentReader.Result?
     {
         let components = ComponentReader(session: session, purpose: .operation(params: params))

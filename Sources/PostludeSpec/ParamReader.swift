@@ -27,11 +27,13 @@ struct ParamReader {
 
     private func read(_ entry: YAMLEntry, _ path: String, _ allowsShort: Bool) -> Param? {
         let keys = entry.value.entries.map { Set($0.map { MappingReader.canonical($0.key) }) } ?? []
-        let isFull = keys.contains("value") || keys.contains("ref") || (!keys.isEmpty && keys.isSubset(of: Self.fullKeys))
+        let isFull =
+            keys.contains("value") || keys.contains("ref") || (!keys.isEmpty && keys.isSubset(of: Self.fullKeys))
         guard isFull else {
             guard allowsShort else {
                 session.findings.wrongType(
-                    path, wanted: "a full-form param", entry.value, hint: "Write {value: ...}; hooks take no short form.")
+                    path, wanted: "a full-form param", entry.value,
+                    hint: "Write {value: ...}; hooks take no short form.")
                 return nil
             }
             return value(entry.value, place: entry.keyPlace)
@@ -80,7 +82,8 @@ struct ParamReader {
     // MARK: Against inputs
 
     /// Reports inputs without a value, values of the wrong type, and params that no input takes.
-    func match(_ params: [String: Param], to component: Component, of what: String, at place: SourcePlace, strict: Bool) {
+    func match(_ params: [String: Param], to component: Component, of what: String, at place: SourcePlace, strict: Bool)
+    {
         for input in component.inputs {
             guard let param = params[input.name], !param.contextOnly else {
                 if !input.isOptional, input.value == nil { missing(input, params, what, place) }
@@ -91,7 +94,8 @@ struct ParamReader {
                 _ = try Inputs.typed(param.value, as: input)
             } catch {
                 session.findings.error(
-                    error.code, "The param '\(input.name)' \(error.message).", hint: error.hint, at: param.place ?? place)
+                    error.code, "The param '\(input.name)' \(error.message).", hint: error.hint,
+                    at: param.place ?? place)
             }
         }
         let names = component.inputs.map(\.name)
@@ -116,6 +120,6 @@ struct ParamReader {
             "inputs.missing", "The input '\(input.name)' of \(what) needs a value.",
             hint: Suggestion.closest(to: input.name, among: unused).map { "The params have '\($0)'; rename it." }
                 ?? "Give it in `params`, or declare the input with a `value`.",
-            at: params.isEmpty ? input.place ?? place : place)
+            at: params.isEmpty && input.place?.file == place.file ? input.place : place)
     }
 }

@@ -20,7 +20,8 @@ public enum ProfileCatalog {
         for name in names {
             do throws(SpecError) {
                 let path = "\(directory)/\(name)"
-                profiles[String(name.dropLast(5))] = try read(try FileText.read(path), path: path, name: String(name.dropLast(5)))
+                profiles[String(name.dropLast(5))] = try read(
+                    try FileText.read(path), path: path, name: String(name.dropLast(5)))
             } catch {
                 problems += error.diagnostics
             }
@@ -88,7 +89,8 @@ struct SettingsReader {
         guard let node = reader.take(key) else { return nil }
         guard let text = node.scalar?.text, let value = Quantity.parse(text, scale: scale), value >= least else {
             findings.error(
-                "spec.invalid-value", "`\(reader.name(of: key))` is not \(what).", hint: "Such as \(example).", at: node.place)
+                "spec.invalid-value", "`\(reader.name(of: key))` is not \(what).", hint: "Such as \(example).",
+                at: node.place)
             return nil
         }
         return value
@@ -109,7 +111,8 @@ struct SettingsReader {
         guard let entry = reader.entry(key), let text = reader.text(key) else { return nil }
         guard !text.isEmpty, !text.contains("/"), !text.hasPrefix(".") else {
             findings.error(
-                "spec.invalid-value", "`\(reader.name(of: key))` is not a plain name.", hint: "Write a name without '/'.",
+                "spec.invalid-value", "`\(reader.name(of: key))` is not a plain name.",
+                hint: "Write a name without '/'.",
                 at: entry.value.place)
             return nil
         }
@@ -124,7 +127,8 @@ struct SettingsReader {
             guard Self.isPlain(path) else {
                 findings.error(
                     "spec.invalid-value", "'\(text)' is not an absolute path.",
-                    hint: "Start with '/', without '..'\(optional ? "; a '?' at the end allows it to be missing" : "").",
+                    hint:
+                        "Start with '/', without '..'\(optional ? "; a '?' at the end allows it to be missing" : "").",
                     at: node.place)
                 return nil
             }

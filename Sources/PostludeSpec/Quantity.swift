@@ -20,7 +20,9 @@ enum Quantity {
             numerator *= suffix.numerator
             denominator = suffix.denominator
         } else if let mark = digits.firstIndex(where: { $0 == "e" || $0 == "E" }) {
-            guard let exponent = Int(digits[digits.index(after: mark)...]), (-9...18).contains(exponent) else { return nil }
+            guard let exponent = Int(digits[digits.index(after: mark)...]), (-9...18).contains(exponent) else {
+                return nil
+            }
             digits = digits[..<mark]
             for _ in 0..<abs(exponent) { if exponent > 0 { numerator *= 10 } else { denominator *= 10 } }
         }

@@ -60,7 +60,8 @@ enum RootReader {
     private static func version(_ reader: inout MappingReader, _ session: SpecSession) {
         guard let node = reader.take("version") else { return }
         guard let text = node.scalar?.text, let number = Double(text), number.isFinite else {
-            session.findings.wrongType("version", wanted: "a number", node, hint: "Write version: 1.1, or leave it out.")
+            session.findings.wrongType(
+                "version", wanted: "a number", node, hint: "Write version: 1.1, or leave it out.")
             return
         }
         guard number < 1 || number >= 3 else { return }

@@ -51,7 +51,8 @@ final class SpecSession {
     func hubComponent(_ reference: String, at place: SourcePlace) -> (root: YAMLNode, name: String)? {
         if Rendering.hasExpression(reference) {
             findings.unsupported(
-                "a template in hubRef", "Write the component's name; use conditions to choose between hooks.", at: place)
+                "a template in hubRef", "Write the component's name; use conditions to choose between hooks.", at: place
+            )
             return nil
         }
         do throws(SpecError) {

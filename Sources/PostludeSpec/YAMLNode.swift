@@ -31,7 +31,8 @@ extension YAMLNode {
     /// How messages call it.
     var typeName: String {
         switch content {
-        case .scalar(let scalar): scalar.value.map { $0 == .null ? "nothing" : "a \($0.typeName)" } ?? "a number out of range"
+        case .scalar(let scalar):
+            scalar.value.map { $0 == .null ? "nothing" : "a \($0.typeName)" } ?? "a number out of range"
         case .sequence: "a list"
         case .mapping: "a mapping"
         }

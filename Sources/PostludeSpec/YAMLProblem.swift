@@ -16,7 +16,8 @@ enum YAMLProblem {
             }
             return Diagnostic(
                 .error, "spec.yaml", "The file is not valid YAML: \(problem).",
-                hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", at: place)
+                hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", at: place
+            )
         case .duplicatedKeysInMapping(let keys, let context):
             let key = keys.first ?? ""
             let place = second(key, SourcePlace(file: file, line: context.mark.line, column: context.mark.column), text)
@@ -58,7 +59,9 @@ enum YAMLProblem {
         if problem.contains("unexpected end of stream") || problem.contains("quoted scalar") {
             return "Close the quote."
         }
-        if problem.contains("mapping values are not allowed") { return "Quote a text that holds ': '." }
+        if problem.contains("mapping values are not allowed") {
+            return "Quote a text that holds ': ', or check the indentation of this line."
+        }
         return "Check the indentation of this line and the one above."
     }
 
@@ -91,7 +94,9 @@ enum YAMLProblem {
         }
         place.line += 1
         while let line = lines[place.line] {
-            if starts(line.dropFirst(first.column - 1)), line.prefix(first.column - 1).allSatisfy({ $0 == " " || $0 == "-" }) {
+            if starts(line.dropFirst(first.column - 1)),
+                line.prefix(first.column - 1).allSatisfy({ $0 == " " || $0 == "-" })
+            {
                 return place
             }
             place.line += 1

@@ -15,7 +15,8 @@ enum YAMLReader {
         let start = SourcePlace(file: file, line: 1, column: 1)
         guard text.utf8.count <= maximumBytes else {
             findings.error(
-                "spec.too-large", "The file is larger than 1 MiB.", hint: "Keep data out of the file; mount or fetch it.",
+                "spec.too-large", "The file is larger than 1 MiB.",
+                hint: "Keep data out of the file; mount or fetch it.",
                 at: start)
             return nil
         }
@@ -27,17 +28,25 @@ enum YAMLReader {
         }
         do {
             guard let root = try Parser(yaml: text).singleRoot() else {
-                findings.error("spec.empty", "The file is empty.", hint: "Write a component or an operation.", at: start)
+                empty(findings, at: start)
                 return nil
             }
             var builder = YAMLBuilder(file: file, lines: YAMLLines(text), findings: findings)
-            return builder.node(root)
+            guard let node = builder.node(root), !node.isNull else {
+                if !findings.hasErrors { empty(findings, at: start) }
+                return nil
+            }
+            return node
         } catch let error as YamlError {
             findings.add(YAMLProblem.diagnostic(error, text, file))
         } catch {
             findings.error("spec.yaml", "The file cannot be read as YAML: \(error).", hint: "Check it.", at: start)
         }
         return nil
+    }
+
+    private static func empty(_ findings: Findings, at place: SourcePlace) {
+        findings.error("spec.empty", "The file is empty.", hint: "Write at least one key.", at: place)
     }
 
     /// Whether keys may be made of aliased collections, which would take exponential time to compare.
@@ -64,7 +73,9 @@ enum YAMLReader {
 
     private static func hasAliasAsKey(_ text: String) -> Bool {
         text.split(separator: "\n").contains { line in
-            guard let star = line.firstIndex(of: "*"), let colon = line[star...].firstIndex(of: ":") else { return false }
+            guard let star = line.firstIndex(of: "*"), let colon = line[star...].firstIndex(of: ":") else {
+                return false
+            }
             return line[line.index(after: star)..<colon].utf8.last.map(isBlank) ?? false
         }
     }
@@ -119,7 +130,8 @@ private struct YAMLBuilder {
         }
         guard remaining > 0 else {
             findings.error(
-                "spec.too-large", "The file has more than \(YAMLReader.maximumNodes) parts, aliases counted as often as "
+                "spec.too-large",
+                "The file has more than \(YAMLReader.maximumNodes) parts, aliases counted as often as "
                     + "they are used.", hint: "Use fewer aliases, or split the file.", at: place)
             return nil
         }
@@ -135,7 +147,9 @@ private struct YAMLBuilder {
             }
             return YAMLNode(content: .sequence(items), place: place)
         case .mapping(let mapping):
-            guard hasTag(node, [.implicit, .map], place), let entries = entries(mapping, depth: depth) else { return nil }
+            guard hasTag(node, [.implicit, .map], place), let entries = entries(mapping, depth: depth) else {
+                return nil
+            }
             return YAMLNode(content: .mapping(entries), place: place)
         case .alias:
             findings.error("spec.yaml", "An alias is left unresolved.", hint: "Repeat the value.", at: place)
@@ -148,9 +162,13 @@ private struct YAMLBuilder {
         var merged: [YAMLEntry] = []
         for (key, value) in mapping {
             guard case .scalar(let name) = key else {
+                // `{{ x }}` without quotes is a mapping whose key is a mapping.
+                let isList = isSequence(key)
                 findings.error(
-                    "spec.wrong-type", "A key is a \(isSequence(key) ? "list" : "mapping").",
-                    hint: "Keys are plain words; put a template in quotes.", at: place(key.mark))
+                    "spec.wrong-type",
+                    isList ? "A key is a list." : "A key is a mapping; is it a template without quotes?",
+                    hint: isList ? "Keys are plain words." : "Put a template in quotes, as in \"{{ x }}\".",
+                    at: place(isList ? key.mark : mapping.mark))
                 return nil
             }
             guard let built = build(value, depth: depth + 1) else { return nil }

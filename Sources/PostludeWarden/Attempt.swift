@@ -17,6 +17,8 @@ final class Attempt {
     private var usedLaunchers: [Launcher] = []
 
     private var running: [Int: RunningStep] = [:]
+    /// Ended, but what they hold is let go only after their end was written.
+    private var finished: [RunningStep] = []
     private var progress = AttemptProgress()
 
     private var plan: LaunchPlan { sent.plan }
@@ -42,6 +44,7 @@ final class Attempt {
             while progress.end == nil {
                 // Written before waiting, so that whoever watches sees it; synced while the steps do their part.
                 try journal.flush()
+                finished.removeAll()
                 for event in try epoll.wait() { handle(event) }
             }
             try journal.flush()
@@ -161,6 +164,8 @@ final class Attempt {
             switch message.kind {
             case .mounted:
                 do throws(LinuxError) {
+                    let mounts = try OwnedDescriptor.open("/proc/\(step.pid)/ns/mnt", O_RDONLY)
+                    step.mounts = consume mounts
                     try step.receipt.readPlace()
                 } catch {
                     // It may have failed and ended since; what it says next tells.
@@ -249,6 +254,7 @@ final class Attempt {
             .stepExited(
                 step: UInt16(step.index), name: step.plan.name, exit: exit, usage: step.finalCounters()))
         running[step.index] = nil
+        finished.append(step)
         act(progress.ended(step.index, exit))
     }
 

@@ -83,9 +83,10 @@ final class Launcher {
         }
         if getppid() != parent { _exit(1) }
         do throws(SetupFailure) {
+            let base = try stage(.mount) { () throws(LinuxError) in try RootFileSystem.makeBase() }
             let order = try receive(channel)
             guard order.count >= 2, let sent = plan(order) else { throw SetupFailure(stage: .plan, errno: EINVAL) }
-            let launch = try StepLaunch(sent, step: Int(order[0]))
+            let launch = try StepLaunch(sent, step: Int(order[0]), base: base)
             let numbers = try receive(channel)
             guard numbers.count == 6 else { throw SetupFailure(stage: .clone, errno: EINVAL) }
             let resources = StepResources(
@@ -93,6 +94,7 @@ final class Launcher {
                 error: numbers[5])
             let child = try launch.perform(resources, asSibling: true)
             StepMessage(.launched, index: UInt32(bitPattern: child.descriptor), value: child.pid).send(to: channel)
+            launch.close()
         } catch {
             StepMessage(.failed, stage: error.stage, index: UInt32(clamping: error.index), value: error.errno)
                 .send(to: channel)

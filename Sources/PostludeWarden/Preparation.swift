@@ -16,6 +16,8 @@ final class Preparation {
     private var network: NetworkNamespace?
     /// Already a member of main's v1 cgroups; nil on a pure v2 host.
     private(set) var launcher: Launcher?
+    /// The root of the first step that the warden clones itself.
+    private var base: OwnedDescriptor?
     let hostNamespaces: [String: UInt64]
     /// /dev/null: standard input of every step, and where surplus output goes.
     let null: OwnedDescriptor
@@ -40,7 +42,9 @@ final class Preparation {
             network = nil
         }
         hostNamespaces = Namespace.inodes(of: "self")
-        if !legacy.isEmpty {
+        if legacy.isEmpty {
+            base = try Self.stage(.mount) { () throws(LinuxError) in try RootFileSystem.makeBase() }
+        } else {
             launcher = try Self.stage(.clone) { () throws(LinuxError) in
                 let launcher = try Launcher()
                 try launcher.place(in: try StepCgroups.makeLegacy(of: "main", below: legacy))
@@ -48,6 +52,11 @@ final class Preparation {
             }
         }
         try Self.stage(.cgroup) { () throws(LinuxError) in _ = try cgroup.child("main") }
+    }
+
+    func takeBase() -> OwnedDescriptor? {
+        let taken = base.take()
+        return taken
     }
 
     /// Takes the launcher for main away; it serves once.

@@ -19,26 +19,46 @@ struct ReceiptReader {
     /// What is final once the step has said `mounted`; read while it goes on.
     mutating func readPlace() throws(LinuxError) {
         receipt.namespaces = Namespace.inodes(of: "\(pid)")
-        receipt.cgroupText = try readText("/proc/\(pid)/cgroup")
+        receipt.cgroupText = String(decoding: try readSmallFile("/proc/\(pid)/cgroup"), as: UTF8.self)
         let mounts = try readFile("/proc/\(pid)/mountinfo")
-        for line in mounts.split(separator: UInt8(ascii: "\n")) {
-            receipt.mounts += 1
-            if let path = Self.writableMount(line) { receipt.writableMounts.append(path) }
-        }
+        mounts.withUnsafeBufferPointer { readMounts($0) }
     }
 
-    /// The mount point, when neither the mount nor its file system is read-only.
-    private static func writableMount(_ line: ArraySlice<UInt8>) -> String? {
-        let fields = line.split(separator: UInt8(ascii: " "))
-        guard fields.count > 6, let options = fields.last else { return nil }
-        func isWritable(_ field: ArraySlice<UInt8>) -> Bool { field.starts(with: "rw".utf8) }
-        guard isWritable(fields[5]), isWritable(options) else { return nil }
-        return unescapeMountPath(String(decoding: fields[4], as: UTF8.self))
+    /// Counts the lines of mountinfo and collects those mounts that are writable: neither the mount (field 6) nor its file
+    /// system (the last field) is read-only.
+    private mutating func readMounts(_ text: UnsafeBufferPointer<UInt8>) {
+        let space = UInt8(ascii: " ")
+        var start = 0
+        while start < text.count {
+            var end = start
+            var field = 0
+            var point = start..<start
+            var optionsStart = start
+            var lastStart = start
+            while end < text.count, text[end] != UInt8(ascii: "\n") {
+                if text[end] == space {
+                    field += 1
+                    if field == 4 { point = (end + 1)..<(end + 1) }
+                    if field == 5 { point = point.lowerBound..<end }
+                    if field == 5 { optionsStart = end + 1 }
+                    lastStart = end + 1
+                }
+                end += 1
+            }
+            receipt.mounts += 1
+            func isWritable(_ place: Int) -> Bool {
+                place + 1 < end && text[place] == UInt8(ascii: "r") && text[place + 1] == UInt8(ascii: "w")
+            }
+            if isWritable(optionsStart), isWritable(lastStart) {
+                receipt.writableMounts.append(unescapeMountPath(String(decoding: text[point], as: UTF8.self)))
+            }
+            start = end + 1
+        }
     }
 
     /// What is final once it has said `ready`.
     mutating func readRights() throws(LinuxError) {
-        let status = try readFile("/proc/\(pid)/status")
+        let status = try readSmallFile("/proc/\(pid)/status")
         for line in status.split(separator: UInt8(ascii: "\n")) {
             guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
             let values = line[(colon + 1)...].split(whereSeparator: { $0 == 9 || $0 == 32 })

@@ -5,30 +5,38 @@ import PostludePlan
 /// The new root of a step, built by the plan's operations; used inside the step's mount namespace.
 ///
 /// Targets are resolved with the new root as root, so that no symbolic link leads out. Missing mount points are made only
-/// on file systems this type mounted, known by their device number: nothing is created on the host.
+/// on file systems this type mounted, known by their device number: nothing is created on the host. Descriptors stay open
+/// until everything is closed at once before the program starts.
 struct RootFileSystem: ~Copyable {
-    private var root: OwnedDescriptor
-    private let base: OwnedDescriptor
+    private var root: Int32
+    private let base: Int32
     private var ownDevices: [dev_t]
     private var trees: ArraySlice<Int32>
-    /// The first mask of a directory, which later ones copy; -1 before. Closed with everything else before the program.
+    /// Directories on file systems of ours, by the path that leads to them now.
+    private var known: [(path: String, descriptor: Int32)]
+    /// The first mask of a directory, which later ones copy; -1 before.
     private var emptyDirectory: Int32 = -1
     private var masksFirmware = false
     /// How many operations had "/" as their target.
     private var covers = 0
 
-    init(trees: [Int32]) throws(LinuxError) {
-        let mount = try Mounts.fileSystem(
+    /// Puts `base`, an unattached tmpfs, over the root of the namespace.
+    init(base: Int32, trees: [Int32]) throws(LinuxError) {
+        try Mounts.attach(base, in: AT_FDCWD, at: "/")
+        var status = stat()
+        guard fstat(base, &status) == 0 else { throw LinuxError(last: "fstat") }
+        self.trees = trees[...]
+        self.base = base
+        root = base
+        ownDevices = [status.st_dev]
+        known = [("", base)]
+    }
+
+    /// The file system that becomes a root; made ahead where possible.
+    static func makeBase() throws(LinuxError) -> OwnedDescriptor {
+        try Mounts.fileSystem(
             "tmpfs", options: [("size", "1m"), ("nr_inodes", "4096"), ("mode", "755")],
             attributes: [.noSetuid, .noDevices])
-        let old = try OwnedDescriptor.open("/", OwnedDescriptor.pathOnly | O_DIRECTORY)
-        try Mounts.attach(mount.rawValue, to: old.rawValue)
-        let device = try mount.status().st_dev
-        let top = try OwnedDescriptor(duplicating: mount.rawValue)
-        self.trees = trees[...]
-        base = mount
-        root = top
-        ownDevices = [device]
     }
 
     mutating func perform(_ operation: MountOperation) throws(LinuxError) {
@@ -41,23 +49,21 @@ struct RootFileSystem: ~Copyable {
         case .tmpfs(let target, let bytes, let inodes, let mode, let noExec):
             try mountTemporary(at: target, bytes: bytes, inodes: inodes, mode: mode, noExec: noExec)
         case .proc(let target):
-            let proc = try Mounts.fileSystem("proc", attributes: [.noSetuid, .noDevices, .noExec])
-            try attach(proc.rawValue, at: target, isDirectory: true)
-            try restrictProc(target)
+            let proc = try Mounts.fileSystem("proc", attributes: [.noSetuid, .noDevices, .noExec]).release()
+            try attach(proc, at: target, isDirectory: true)
+            try restrictProc(proc)
         case .devpts(let target):
             let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", "5")]
             let pts = try Mounts.fileSystem("devpts", options: options, attributes: [.noSetuid, .noExec])
-            try attach(pts.rawValue, at: target, isDirectory: true)
+            try attach(pts.release(), at: target, isDirectory: true)
         case .mqueue(let target):
             let queue = try Mounts.fileSystem("mqueue", attributes: [.noSetuid, .noDevices, .noExec])
-            try attach(queue.rawValue, at: target, isDirectory: true)
+            try attach(queue.release(), at: target, isDirectory: true)
         case .directory(let target, let mode, let uid, let gid):
             try makeDirectory(target, mode: mode, uid: uid, gid: gid)
         case .symlink(let target, let text):
             let place = try ownParent(of: target)
-            guard symlinkat(text, place.parent.rawValue, place.name) == 0 else {
-                throw LinuxError(last: "symlinkat", target)
-            }
+            guard symlinkat(text, place.parent, place.name) == 0 else { throw LinuxError(last: "symlinkat", target) }
         case .file(let target, let content, let mode, let uid, let gid):
             try makeFile(target, content, mode: mode, uid: uid, gid: gid)
         case .mask(let target):
@@ -70,20 +76,29 @@ struct RootFileSystem: ~Copyable {
     /// Closes what is left open to writing and makes it the root of this process.
     consuming func enter() throws(LinuxError) {
         if masksFirmware { try mask("/sys/firmware") }
-        try Mounts.set([.readOnly], on: base.rawValue, recursive: false)
-        try Mounts.pivot(to: root.rawValue, covered: covers)
+        try Mounts.set([.readOnly], on: base, recursive: false)
+        try Mounts.pivot(to: root, covered: covers)
     }
 
     // MARK: mounts
 
     private mutating func attach(_ tree: Int32, at target: String, isDirectory: Bool) throws(LinuxError) {
-        let place = try ensure(target, isDirectory: isDirectory)
-        try Mounts.attach(tree, to: place.rawValue)
-        // What covers the root is the root from now on; the old descriptor shows what lies below it.
         if target.utf8.allSatisfy({ $0 == UInt8(ascii: "/") }) {
-            root = try OwnedDescriptor(duplicating: tree)
+            try Mounts.attach(tree, to: root)
+            // What covers the root is the root from now on; the old descriptor shows what lies below it.
+            root = tree
             covers += 1
+            known = []
+            return
         }
+        if let place = try existing(target, unless: isDirectory) {
+            try Mounts.attach(tree, to: place.rawValue)
+            // What was known below is covered now.
+            known.removeAll { $0.path == target || $0.path.hasPrefix(target + "/") }
+            return
+        }
+        let place = try ownParent(of: target)
+        try Mounts.attach(tree, in: place.parent, at: place.name)
     }
 
     private mutating func mountTemporary(
@@ -94,47 +109,58 @@ struct RootFileSystem: ~Copyable {
         let options = [
             ("size", "\(bytes)"), ("nr_inodes", "\(inodes)"), ("mode", String(mode & 0o7777, radix: 8)),
         ]
-        let mount = try Mounts.fileSystem("tmpfs", options: options, attributes: attributes)
-        ownDevices.append(try mount.status().st_dev)
-        try attach(mount.rawValue, at: target, isDirectory: true)
+        let mount = try Mounts.fileSystem("tmpfs", options: options, attributes: attributes).release()
+        var status = stat()
+        guard fstat(mount, &status) == 0 else { throw LinuxError(last: "fstat", target) }
+        try attach(mount, at: target, isDirectory: true)
+        ownDevices.append(status.st_dev)
+        if target.utf8.last != UInt8(ascii: "/") { known.append((target, mount)) }
     }
 
     /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it might.
-    private mutating func restrictProc(_ target: String) throws(LinuxError) {
+    private mutating func restrictProc(_ proc: Int32) throws(LinuxError) {
         masksFirmware = true
-        let prefix = target == "/" ? "" : target
-        for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] { try makeReadOnly(prefix + "/" + name, ifThere: true) }
+        for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
+            do throws(LinuxError) {
+                let copy = try Mounts.cloneTree(of: proc, path: name, recursive: true, adding: [.readOnly])
+                try Mounts.attach(copy.rawValue, in: proc, at: name)
+            } catch {
+                if error.errno != ENOENT { throw error }
+            }
+        }
         for name in ["kcore", "keys", "latency_stats", "timer_list", "scsi", "acpi"] {
-            try mask(prefix + "/" + name)
+            do throws(LinuxError) {
+                let place = try OwnedDescriptor.open(name, OwnedDescriptor.pathOnly | O_NOFOLLOW, at: proc)
+                try cover(place)
+            } catch {
+                if error.errno != ENOENT { throw error }
+            }
         }
     }
 
     private mutating func mask(_ target: String) throws(LinuxError) {
-        guard let place = try existing(target) else { return }
-        let isDirectory = try place.status().st_mode & S_IFMT == S_IFDIR
-        if isDirectory {
-            if emptyDirectory >= 0 {
-                let copy = try Mounts.cloneTree(of: emptyDirectory, recursive: false, adding: [.readOnly])
-                try Mounts.attach(copy.rawValue, to: place.rawValue)
-                return
-            }
+        if let place = try existing(target) { try cover(place) }
+    }
+
+    private mutating func cover(_ place: borrowing OwnedDescriptor) throws(LinuxError) {
+        if try place.status().st_mode & S_IFMT != S_IFDIR {
+            let null = try Mounts.cloneTree(
+                of: AT_FDCWD, path: "/dev/null", recursive: false, adding: [.readOnly, .noSetuid, .noExec])
+            try Mounts.attach(null.rawValue, to: place.rawValue)
+        } else if emptyDirectory >= 0 {
+            let copy = try Mounts.cloneTree(of: emptyDirectory, recursive: false, adding: [.readOnly])
+            try Mounts.attach(copy.rawValue, to: place.rawValue)
+        } else {
             let empty = try Mounts.fileSystem(
                 "tmpfs", options: [("size", "4k"), ("nr_inodes", "2"), ("mode", "555")],
                 attributes: [.readOnly, .noSetuid, .noDevices, .noExec])
             try Mounts.attach(empty.rawValue, to: place.rawValue)
             emptyDirectory = empty.release()
-        } else {
-            let null = try Mounts.cloneTree(
-                of: AT_FDCWD, path: "/dev/null", recursive: false, adding: [.readOnly, .noSetuid, .noExec])
-            try Mounts.attach(null.rawValue, to: place.rawValue)
         }
     }
 
-    private func makeReadOnly(_ target: String, ifThere: Bool = false) throws(LinuxError) {
-        guard let place = try existing(target) else {
-            if ifThere { return }
-            throw LinuxError("openat2", target, errno: ENOENT)
-        }
+    private func makeReadOnly(_ target: String) throws(LinuxError) {
+        guard let place = try existing(target) else { throw LinuxError("openat2", target, errno: ENOENT) }
         do {
             try Mounts.set([.readOnly], on: place.rawValue, recursive: true)
         } catch {
@@ -150,63 +176,79 @@ struct RootFileSystem: ~Copyable {
     private func existing(_ target: String) throws(LinuxError) -> OwnedDescriptor? {
         do {
             return try OwnedDescriptor.open(
-                target, OwnedDescriptor.pathOnly, at: root.rawValue, resolving: [.inRoot, .noMagicLinks])
+                target, OwnedDescriptor.pathOnly, at: root, resolving: [.inRoot, .noMagicLinks])
         } catch {
             if error.errno == ENOENT { return nil }
             throw error
         }
     }
 
-    /// The place of a target, made when it is missing and may be made.
-    private func ensure(_ target: String, isDirectory: Bool) throws(LinuxError) -> OwnedDescriptor {
-        if let place = try existing(target) { return place }
+    /// nil after making the missing place itself, a directory or an empty file, on a file system of ours.
+    private mutating func existing(_ target: String, unless isDirectory: Bool) throws(LinuxError) -> OwnedDescriptor? {
+        let parent = Self.split(target).parent
+        if !known.contains(where: { $0.path == parent }), let place = try existing(target) { return place }
         let place = try ownParent(of: target)
-        let parent = place.parent.rawValue
         if isDirectory {
-            guard mkdirat(parent, place.name, 0o755) == 0 else { throw LinuxError(last: "mkdirat", target) }
-            return try OwnedDescriptor.open(place.name, OwnedDescriptor.pathOnly | O_DIRECTORY | O_NOFOLLOW, at: parent)
+            if mkdirat(place.parent, place.name, 0o755) == 0 { return nil }
+        } else {
+            let file = openat(place.parent, place.name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0o644)
+            if file >= 0 {
+                _ = close(file)
+                return nil
+            }
         }
-        return try OwnedDescriptor.open(place.name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode: 0o644, at: parent)
-    }
-
-    private struct Place: ~Copyable {
-        var parent: OwnedDescriptor
-        var name: String
+        guard errno == EEXIST else { throw LinuxError(last: "mkdirat", target) }
+        return try existing(target)
     }
 
     /// The directory that holds `target`, on a file system of ours; missing ones are made.
-    private func ownParent(of target: String) throws(LinuxError) -> Place {
-        var path = target[...]
-        while path.utf8.count > 1, path.utf8.last == UInt8(ascii: "/") { path = path.dropLast() }
-        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { throw LinuxError("mkdir", target, errno: EINVAL) }
-        let name = String(path[path.index(after: slash)...])
+    private mutating func ownParent(of target: String) throws(LinuxError) -> (parent: Int32, name: String) {
+        let (parent, name) = Self.split(target)
         guard !name.isEmpty, name != "." else { throw LinuxError("mkdir", target, errno: EEXIST) }
-        let parent = path[..<slash]
-        let directory = try ensure(parent.isEmpty ? "/" : String(parent), isDirectory: true)
+        if let directory = known.last(where: { $0.path == parent }) { return (directory.descriptor, name) }
+        let directory: OwnedDescriptor
+        if let there = try existing(parent.isEmpty ? "/" : parent) {
+            directory = there
+        } else {
+            let upper = try ownParent(of: parent)
+            guard mkdirat(upper.parent, upper.name, 0o755) == 0 else { throw LinuxError(last: "mkdirat", parent) }
+            directory = try OwnedDescriptor.open(
+                upper.name, OwnedDescriptor.pathOnly | O_DIRECTORY | O_NOFOLLOW, at: upper.parent)
+        }
         // EROFS also for a writable mount of the host: what it holds is not ours to change.
         guard ownDevices.contains(try directory.status().st_dev) else { throw LinuxError("mkdir", target, errno: EROFS) }
-        return Place(parent: directory, name: name)
+        let descriptor = directory.release()
+        known.append((parent, descriptor))
+        return (descriptor, name)
     }
 
-    private func makeDirectory(_ target: String, mode: UInt32, uid: UInt32, gid: UInt32) throws(LinuxError) {
-        if let place = try existing(target) {
+    /// `/a/b/` into `/a` and `b`; the root's own path is empty.
+    private static func split(_ target: String) -> (parent: String, name: String) {
+        var path = target.utf8[...]
+        while path.last == UInt8(ascii: "/") { path = path.dropLast() }
+        guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else { return ("", String(Substring(path))) }
+        return (String(Substring(path[..<slash])), String(Substring(path[path.index(after: slash)...])))
+    }
+
+    private mutating func makeDirectory(_ target: String, mode: UInt32, uid: UInt32, gid: UInt32) throws(LinuxError) {
+        if let place = try existing(target, unless: true) {
             let status = try place.status()
             guard status.st_mode & S_IFMT == S_IFDIR else { throw LinuxError("mkdir", target, errno: ENOTDIR) }
             guard ownDevices.contains(status.st_dev) else { throw LinuxError("mkdir", target, errno: EEXIST) }
         }
-        let place = try ensure(target, isDirectory: true)
+        guard let place = try existing(target) else { throw LinuxError("mkdir", target, errno: ENOENT) }
         // "." of an O_PATH descriptor: chmod and chown take no O_PATH descriptor before fchmodat2.
         let directory = try OwnedDescriptor.open(".", O_RDONLY | O_DIRECTORY, at: place.rawValue)
         guard fchown(directory.rawValue, uid, gid) == 0 else { throw LinuxError(last: "fchown", target) }
         guard fchmod(directory.rawValue, mode & 0o7777) == 0 else { throw LinuxError(last: "fchmod", target) }
     }
 
-    private func makeFile(
+    private mutating func makeFile(
         _ target: String, _ content: [UInt8], mode: UInt32, uid: UInt32, gid: UInt32
     ) throws(LinuxError) {
         let place = try ownParent(of: target)
         let file = try OwnedDescriptor.open(
-            place.name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode: 0o600, at: place.parent.rawValue)
+            place.name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode: 0o600, at: place.parent)
         try file.write(content)
         guard fchown(file.rawValue, uid, gid) == 0 else { throw LinuxError(last: "fchown", target) }
         guard fchmod(file.rawValue, mode & 0o7777) == 0 else { throw LinuxError(last: "fchmod", target) }

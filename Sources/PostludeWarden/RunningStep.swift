@@ -25,6 +25,8 @@ final class RunningStep {
     var isStarted = false
     /// Set when pid 1 was reaped.
     var reaped: ReapedProcess?
+    /// Keeps the step's mounts until its end is on record: taking them down takes the kernel a while.
+    var mounts: OwnedDescriptor?
     /// Watches for the cgroup to become empty, once that is what is waited for.
     var events: CgroupEvents?
 

@@ -19,10 +19,12 @@ struct StepLaunch {
     let step: Int
     /// One detached mount tree for each bind of the plan, in order.
     private let trees: [Int32]
+    /// The file system that becomes the root.
+    private let base: Int32
 
     /// Copies the mount trees that the step binds. This must happen outside the step's mount namespace: the kernel copies
     /// only mounts of the caller's own.
-    init(_ sent: SentPlan, step: Int) throws(SetupFailure) {
+    init(_ sent: SentPlan, step: Int, base: consuming OwnedDescriptor?) throws(SetupFailure) {
         self.sent = sent
         self.step = step
         var trees: [Int32] = []
@@ -40,15 +42,26 @@ struct StepLaunch {
             trees.append(tree.release())
         }
         self.trees = trees
+        if let base {
+            self.base = base.release()
+        } else {
+            self.base = try stage(.mount, index: Int(UInt16.max)) { () throws(LinuxError) in
+                try RootFileSystem.makeBase().release()
+            }
+        }
     }
 
-    /// Clones pid 1 of the step into its cgroup and namespaces. Returns in the caller only, and closes the trees there.
+    /// Clones pid 1 of the step into its cgroup and namespaces. Returns in the caller only.
     func perform(_ resources: StepResources, asSibling: Bool) throws(SetupFailure) -> (pid: Int32, descriptor: Int32) {
-        defer { for tree in trees { _ = close(tree) } }
         let request = CloneRequest(
             namespaces: [.pid, .mnt, .ipc, .uts], cgroup: resources.cgroup, asSibling: asSibling)
         let child = try stage(.clone) { () throws(LinuxError) in try request.perform() }
         if let child { return child }
-        StepProcess(sent: sent, step: step, trees: trees, resources: resources).run()
+        StepProcess(sent: sent, step: step, base: base, trees: trees, resources: resources).run()
+    }
+
+    /// Closes the caller's copies of what the child has now.
+    func close() {
+        for descriptor in trees + [base] { _ = Glibc.close(descriptor) }
     }
 }

@@ -7,6 +7,7 @@ import PostludePlan
 struct StepProcess {
     let sent: SentPlan
     let step: Int
+    let base: Int32
     let trees: [Int32]
     let resources: StepResources
 
@@ -64,7 +65,7 @@ struct StepProcess {
         _ = umask(0)
         var root = try stage(.mount, index: Int(UInt16.max)) { () throws(LinuxError) in
             try Mounts.makeAllPrivate()
-            return try RootFileSystem(trees: trees)
+            return try RootFileSystem(base: base, trees: trees)
         }
         for (index, operation) in plan.mounts.enumerated() {
             do throws(LinuxError) {

@@ -20,10 +20,8 @@ struct StepStarter {
             let controller = CgroupController(rawValue: limit.controller.rawValue) ?? .unified
             do throws(LinuxError) {
                 guard let path = directory(controller) else { throw LinuxError("cgroup", limit.file, errno: ENOENT) }
-                let cgroup = try Cgroup(opening: path)
-                try cgroup.write(limit.file, limit.value)
                 let name = (controller.kernelName ?? "unified") + "/" + label + limit.file
-                readBack[name] = String(try cgroup.read(limit.file).prefix { $0 != "\n" })
+                readBack[name] = try Cgroup.set(path + "/" + limit.file, limit.value)
             } catch {
                 if limit.isRequired { throw SetupFailure(stage: .limit, index: index, errno: error.errno) }
             }
@@ -73,7 +71,9 @@ struct StepStarter {
         if let launcher {
             child = try launcher.launch(resources)
         } else {
-            child = try StepLaunch(sent, step: index).perform(resources, asSibling: false)
+            let launch = try StepLaunch(sent, step: index, base: preparation.takeBase())
+            child = try launch.perform(resources, asSibling: false)
+            launch.close()
         }
         var receipt = ReceiptReader(pid: child.pid)
         receipt.readCgroup(

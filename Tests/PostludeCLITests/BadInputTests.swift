@@ -132,7 +132,8 @@ import Testing
     }
 
     @Test func `two formats at once are refused`() throws {
-        let result = try Program.run(["report", "--json", "--format", "csv"], in: try Scratch().url)
+        let scratch = try Scratch()
+        let result = try Program.run(["report", "--json", "--format", "csv"], in: scratch.url)
         #expect(result.status == 2 && result.output.contains("cli.usage"))
     }
 

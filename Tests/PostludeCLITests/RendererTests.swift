@@ -58,6 +58,7 @@ import Testing
     @Test func `events are lines with the time since the run was made`() throws {
         var text = EventText(style: .plain, start: Samples.time(0), run: Samples.main)
         let events = [
+            Samples.event(0, .status, "queued", "Queued", at: 12.855, of: Samples.hook),
             Samples.event(1, .status, "created", "Created", at: 0),
             Samples.event(2, .status, "queued", "Queued", at: 0.001),
             Samples.event(3, .device, "gpu0", "leased", at: 0.012),
@@ -73,7 +74,7 @@ import Testing
             Samples.event(13, .step, "main", "started", at: 12.9, of: Samples.hook),
             Samples.event(14, .status, "fa\u{1b}iled", "x", at: -1),
         ]
-        try Snapshot.check("events", events.compactMap { text.line($0) })
+        try Snapshot.check("events", events.flatMap { text.lines($0) })
     }
 
     @Test func `colour is for terminals, and not for those who decline it`() {

@@ -26,7 +26,8 @@ import Testing
 
     static let meanings: [(String, Value)] = [
         ("1", .int(1)), ("-1", .int(-1)), ("1.5", .double(1.5)), ("1e3", .double(1000)), ("2E-2", .double(0.02)),
-        ("'a\\'b'", .string("a'b")), ("\"\\u00e9\\n\"", .string("é\n")), ("true", .bool(true)), ("False", .bool(false)),
+        ("'a\\'b'", .string("a'b")), ("\"\\u00e9\\n\"", .string("é\n")), ("true", .bool(true)),
+        ("False", .bool(false)),
         ("none", .null), ("[1, 'a',]", .list([.int(1), .string("a")])), ("[]", .list([])),
         ("1 + 2 * 3", .int(7)), ("(1 + 2) * 3", .int(9)), ("7 / 2", .double(3.5)), ("7 // 2", .int(3)),
         ("-7 // 2", .int(-4)), ("-7 % 3", .int(2)), ("7 % -3", .int(-2)), ("7.5 // 2", .double(3)),
@@ -40,23 +41,27 @@ import Testing
         ("nothing == none", .bool(true)), ("nothing or 'x'", .string("x")), ("empty or n", .int(7)),
         ("tags and 1", .int(1)), ("not ok and missing", .bool(false)), ("ok or missing", .bool(true)),
         ("1 if ok else missing", .int(1)), ("missing if not ok else 2", .int(2)),
-        ("1 if not ok else 2 if n == 7 else 3", .int(2)), ("config.depth", .int(3)), ("config['a-b'].url", .string("u")),
+        ("1 if not ok else 2 if n == 7 else 3", .int(2)), ("config.depth", .int(3)),
+        ("config['a-b'].url", .string("u")),
         ("globals.run_artifacts_path + '/x'", .string("/a/x")), ("tags[0]", .string("a")), ("tags[-1]", .string("b")),
         ("tags.0", .string("a")), ("name[0]", .string("d")), ("numbers | map('string') | join(' ')", .string("1 2 3")),
         ("numbers|join", .string("123")), ("rows | map(attribute='k') | list", .list([.int(1), .int(2)])),
-        ("numbers | length", .int(3)), ("name | length", .int(6)), ("config | list", .list([.string("a-b"), .string("depth")])),
+        ("numbers | length", .int(3)), ("name | length", .int(6)),
+        ("config | list", .list([.string("a-b"), .string("depth")])),
         ("'3' | int", .int(3)), ("'3.9' | int", .int(3)), ("'x' | int(4)", .int(4)), ("3.9 | int", .int(3)),
         ("'0.5' | float", .double(0.5)), ("n | float", .double(7)), ("n | string", .string("7")),
         ("'AbC' | lower", .string("abc")), ("'é' | upper", .string("É")), ("2.567 | round(2)", .double(2.57)),
         ("2.5 | round", .double(2)), ("n | round(3)", .int(7)), ("missing | default(3)", .int(3)),
         ("config.nope | default('x')", .string("x")), ("tags[9] | default(none)", .null),
-        ("nothing | default(1)", .int(1)), ("empty | default('x')", .string("")), ("empty | default('x', true)", .string("x")),
+        ("nothing | default(1)", .int(1)), ("empty | default('x')", .string("")),
+        ("empty | default('x', true)", .string("x")),
         ("tags | first", .string("a")), ("tags | last", .string("b")), ("tags | tojson", .string("[\"a\", \"b\"]")),
         ("config | tojson", .string("{\"a-b\": {\"url\": \"u\"}, \"depth\": 3}")), ("ok | string", .string("true")),
         ("big == 9223372036854775807", .bool(true)), ("big < 9.3e18", .bool(true)), ("big > 9.2e18", .bool(true)),
         ("9007199254740993 == 9007199254740992.0", .bool(false)), ("small % -1", .int(0)), ("-0.0 == 0", .bool(true)),
         ("n\n + \t1", .int(8)), ("größe | default(1)", .int(1)), ("- n + 8", .int(1)), ("not 1 == 2", .bool(true)),
-        ("1 + 1 in numbers", .bool(true)), ("[1, 2] == [1.0, 2]", .bool(true)), ("tags | join(', ') | upper", .string("A, B")),
+        ("1 + 1 in numbers", .bool(true)), ("[1, 2] == [1.0, 2]", .bool(true)),
+        ("tags | join(', ') | upper", .string("A, B")),
     ]
 
     @Test(arguments: meanings)
@@ -93,7 +98,8 @@ import Testing
         ("n | length", "expression.type-mismatch", 4), ("1 / 0", "expression.division-by-zero", 2),
         ("1 // 0", "expression.division-by-zero", 2), ("1 % 0", "expression.division-by-zero", 2),
         ("1.0 / 0", "expression.division-by-zero", 4), ("big + 1", "expression.overflow", 4),
-        ("small - 1", "expression.overflow", 6), ("big * 2", "expression.overflow", 4), ("-small", "expression.overflow", 0),
+        ("small - 1", "expression.overflow", 6), ("big * 2", "expression.overflow", 4),
+        ("-small", "expression.overflow", 0),
         ("small // -1", "expression.overflow", 6), ("1e308 * 10", "expression.overflow", 6),
         ("9223372036854775808", "expression.overflow", 0), ("1e999", "expression.overflow", 0),
         ("1e300 | int", "expression.type-mismatch", 8), ("missing.x | upper", "expression.unknown-name", 0),
@@ -164,9 +170,12 @@ import Testing
 /// Random expressions: whatever the text, there is a value or an error with a place inside of it.
 @Suite struct ExpressionPropertyTests {
     static let tokens = [
-        "n", "loss", "name", "tags", "config", "nothing", "1", "0", "2.5", "'a'", "\"b\"", "(", ")", "[", "]", ",", ".", "|",
-        "+", "-", "*", "/", "//", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "in", "if", "else", "is", "true",
-        "none", "length", "join", "map", "default", "int", "tojson", "round", "first", "'", "{", "}", "=", "~", "é", " ", "\n",
+        "n", "loss", "name", "tags", "config", "nothing", "1", "0", "2.5", "'a'", "\"b\"", "(", ")", "[", "]", ",", ".",
+        "|",
+        "+", "-", "*", "/", "//", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "not", "in", "if", "else", "is",
+        "true",
+        "none", "length", "join", "map", "default", "int", "tojson", "round", "first", "'", "{", "}", "=", "~", "é",
+        " ", "\n",
     ]
 
     @Test(arguments: 0..<40)
@@ -204,8 +213,11 @@ import Testing
     static func sum(_ random: inout SplitMix, depth: Int) -> (String, Int64?) {
         guard depth > 0, random.next() % 4 != 0 else {
             let number = Int64(truncatingIfNeeded: random.next()) >> Int64(random.next() % 64)
-            return number < 0 ? ("(0 - \(number.magnitude > UInt64(Int64.max) ? "1" : String(number.magnitude)))",
-                number.magnitude > UInt64(Int64.max) ? -1 : number) : (String(number), number)
+            return number < 0
+                ? (
+                    "(0 - \(number.magnitude > UInt64(Int64.max) ? "1" : String(number.magnitude)))",
+                    number.magnitude > UInt64(Int64.max) ? -1 : number
+                ) : (String(number), number)
         }
         let (left, a) = sum(&random, depth: depth - 1)
         let (right, b) = sum(&random, depth: depth - 1)
@@ -228,7 +240,8 @@ import Testing
         }
         // The same text as a template: the places stay within it.
         do throws(ExpressionError) {
-            _ = try Rendering.render(Template("x{{\(source)}}{{ \(source)"), in: EvaluationContext(ExpressionTests.names))
+            _ = try Rendering.render(
+                Template("x{{\(source)}}{{ \(source)"), in: EvaluationContext(ExpressionTests.names))
         } catch {
             #expect(error.offset >= 0 && error.offset <= source.unicodeScalars.count * 2 + 8)
         }

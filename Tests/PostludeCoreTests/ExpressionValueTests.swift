@@ -5,7 +5,8 @@ import Testing
 @Suite struct ExpressionValueTests {
     static let samples: [Value] = [
         .null, .bool(true), .bool(false), .int(0), .int(.max), .int(.min), .double(0.1), .double(1e300), .double(-2.5),
-        .string(""), .string("1"), .string("é\u{2028}\"\\\n\u{1}"), .list([]), .list([.null, .list([.int(1)])]), .dict([:]),
+        .string(""), .string("1"), .string("é\u{2028}\"\\\n\u{1}"), .list([]), .list([.null, .list([.int(1)])]),
+        .dict([:]),
         .dict(["a": .dict(["b": .double(0.5)]), "1": .bool(false)]),
     ]
 
@@ -18,7 +19,8 @@ import Testing
     }
 
     @Test func `integers stay integers and fractions stay floats`() throws {
-        let decoded = try JSONDecoder().decode([Value].self, from: Data("[1, -1, 1.5, 1e2, 9223372036854775808, true]".utf8))
+        let decoded = try JSONDecoder().decode(
+            [Value].self, from: Data("[1, -1, 1.5, 1e2, 9223372036854775808, true]".utf8))
         #expect(decoded == [.int(1), .int(-1), .double(1.5), .int(100), .double(9.223372036854776e18), .bool(true)])
     }
 

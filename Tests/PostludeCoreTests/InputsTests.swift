@@ -2,7 +2,9 @@ import PostludeCore
 import Testing
 
 @Suite struct InputsTests {
-    static func typed(_ value: Value, _ type: String?, _ rules: [IOConstraint] = [], isList: Bool = false)
+    static func typed(
+        _ value: Value, _ type: String?, _ rules: [IOConstraint] = [], isList: Bool = false
+    )
         -> Result<Value, Inputs.Problem>
     {
         do throws(Inputs.Problem) {
@@ -15,15 +17,18 @@ import Testing
 
     static let conversions: [(Value, String, Value?)] = [
         (.int(3), "int", .int(3)), (.string("3"), "int", .int(3)), (.double(3), "int", .int(3)),
-        (.double(3.5), "int", nil), (.string("x"), "int", nil), (.bool(true), "int", nil), (.int(1), "float", .double(1)),
+        (.double(3.5), "int", nil), (.string("x"), "int", nil), (.bool(true), "int", nil),
+        (.int(1), "float", .double(1)),
         (.string("1e-3"), "float", .double(0.001)), (.string("nan"), "float", nil), (.bool(true), "float", nil),
         (.int(1), "bool", .bool(true)), (.string("no"), "bool", .bool(false)), (.int(2), "bool", nil),
         (.string("maybe"), "bool", nil), (.int(5), "str", .string("5")), (.double(0.5), "str", .string("0.5")),
         (.bool(true), "str", .string("true")), (.list([]), "str", nil), (.dict([:]), "dict", .dict([:])),
         (.list([]), "dict", nil), (.list([.int(1)]), "list", .list([.int(1)])), (.string("[1]"), "list", nil),
-        (.list([.string("1"), .int(2)]), "List[int]", .list([.int(1), .int(2)])), (.list([.string("x")]), "List[int]", nil),
+        (.list([.string("1"), .int(2)]), "List[int]", .list([.int(1), .int(2)])),
+        (.list([.string("x")]), "List[int]", nil),
         (.dict(["a": .string("1")]), "Dict[str, int]", .dict(["a": .int(1)])),
-        (.dict(["a": .int(1)]), "Dict[int, int]", nil), (.dict(["1": .int(1)]), "Dict[int, int]", .dict(["1": .int(1)])),
+        (.dict(["a": .int(1)]), "Dict[int, int]", nil),
+        (.dict(["1": .int(1)]), "Dict[int, int]", .dict(["1": .int(1)])),
         (.list([.list([.int(1)])]), "List[List[float]]", .list([.list([.double(1)])])),
         (.null, "Optional[int]", .null), (.string("a"), "Union[int, str]", .string("a")),
         (.string("7"), "Union[int, str]", .int(7)), (.list([]), "Union[int, str]", nil),
@@ -32,12 +37,14 @@ import Testing
         (.string("123"), "uuid", nil), (.string("/a/b"), "path", .string("/a/b")),
         (.string("https://e.org/x"), "uri", .string("https://e.org/x")), (.string("e.org"), "uri", nil),
         (.string("http://a b"), "uri", nil), (.string("2024-02-29"), "date", .string("2024-02-29")),
-        (.string("2023-02-29"), "date", nil), (.string("2023-13-01"), "date", nil), (.string("1900-02-29"), "date", nil),
+        (.string("2023-02-29"), "date", nil), (.string("2023-13-01"), "date", nil),
+        (.string("1900-02-29"), "date", nil),
         (.string("2026-11-22T10:30:00Z"), "datetime", .string("2026-11-22T10:30:00Z")),
         (.string("2026-11-22 10:30:00.5+02:00"), "datetime", .string("2026-11-22 10:30:00.5+02:00")),
         (.string("2026-11-22T25:30:00"), "datetime", nil), (.string("soon"), "datetime", nil),
         (.int(90), "timedelta", .string("90")), (.string("01:30:00"), "timedelta", .string("01:30:00")),
-        (.string("2 days, 1:00:00"), "timedelta", .string("2 days, 1:00:00")), (.string("PT1H30M"), "timedelta", .string("PT1H30M")),
+        (.string("2 days, 1:00:00"), "timedelta", .string("2 days, 1:00:00")),
+        (.string("PT1H30M"), "timedelta", .string("PT1H30M")),
         (.string("P"), "timedelta", nil), (.string("later"), "timedelta", nil),
         (.dict(["url": .string("u")]), "git", .dict(["url": .string("u")])), (.int(1), "git", nil),
         (.string("a:b"), "image", .string("a:b")), (.list([.int(1)]), "any", .list([.int(1)])),
@@ -55,8 +62,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["nope", "List[", "List[int", "List[nope]", "Dict[str]", "List[int, int]", "[int]", "", "Optional[]",
-        String(repeating: "List[", count: 30) + "int" + String(repeating: "]", count: 30)])
+    @Test(arguments: [
+        "nope", "List[", "List[int", "List[nope]", "Dict[str]", "List[int, int]", "[int]", "", "Optional[]",
+        String(repeating: "List[", count: 30) + "int" + String(repeating: "]", count: 30),
+    ])
     func `an unknown type is none`(type: String) { #expect(InputType.parse(type) == nil) }
 
     static let rules: [(IOConstraint.Rule, Value, Value, Bool)] = [
@@ -69,14 +78,18 @@ import Testing
         (.decimalPlaces, .int(2), .double(1e-5), false), (.maxDigits, .int(4), .double(12.25), true),
         (.regex, .string("^s3://[a-z]+"), .string("s3://abc"), true), (.regex, .string("^a$"), .string("ab"), false),
         (.minLength, .int(2), .string("é"), false), (.maxLength, .int(2), .string("éé"), true),
-        (.contains, .string("b"), .string("abc"), true), (.contains, .list([.int(1), .int(4)]), .list([.int(1)]), false),
+        (.contains, .string("b"), .string("abc"), true),
+        (.contains, .list([.int(1), .int(4)]), .list([.int(1)]), false),
         (.contains, .int(1), .list([.int(1), .int(2)]), true), (.excludes, .string("z"), .string("abc"), true),
-        (.excludes, .int(1), .list([.int(1)]), false), (.options, .list([.string("a"), .string("b")]), .string("b"), true),
-        (.options, .list([.string("a")]), .string("c"), false), (.options, .list([.int(1), .int(2)]), .list([.int(2)]), true),
+        (.excludes, .int(1), .list([.int(1)]), false),
+        (.options, .list([.string("a"), .string("b")]), .string("b"), true),
+        (.options, .list([.string("a")]), .string("c"), false),
+        (.options, .list([.int(1), .int(2)]), .list([.int(2)]), true),
         (.minItems, .int(1), .list([]), false), (.maxItems, .int(1), .dict(["a": .int(1), "b": .int(1)]), false),
         (.keys, .list([.string("a")]), .dict(["a": .int(1)]), true), (.keys, .list([.string("a")]), .dict([:]), false),
         (.containsKeys, .list([.string("a")]), .dict(["a": .int(1), "b": .int(1)]), true),
-        (.containsKeys, .string("c"), .dict(["a": .int(1)]), false), (.excludesKeys, .string("a"), .dict(["a": .int(1)]), false),
+        (.containsKeys, .string("c"), .dict(["a": .int(1)]), false),
+        (.excludesKeys, .string("a"), .dict(["a": .int(1)]), false),
         (.gt, .int(0), .list([.int(1), .int(0)]), false), (.gt, .int(0), .list([.int(1), .int(2)]), true),
         (.gt, .int(0), .string("x"), false), (.minLength, .int(1), .int(1), false),
     ]
@@ -94,7 +107,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (IOConstraint.Rule.gt, Value.list([])), (.multipleOf, .int(0)), (.multipleOf, .string("a")), (.minLength, .int(-1)),
+        (IOConstraint.Rule.gt, Value.list([])), (.multipleOf, .int(0)), (.multipleOf, .string("a")),
+        (.minLength, .int(-1)),
         (.minItems, .double(1)), (.regex, .string("(")), (.regex, .string("(?=a)")), (.regex, .string("(a)\\1")),
         (.regex, .int(1)), (.options, .list([])), (.options, .string("a")), (.contains, .null),
     ])
@@ -106,12 +120,15 @@ import Testing
         let component = Component(
             inputs: [
                 IODeclaration(name: "a", type: "int"), IODeclaration(name: "b", type: "int", value: .int(2)),
-                IODeclaration(name: "c", type: "str", isOptional: true), IODeclaration(name: "d", type: "int", value: .list([]), isList: true),
+                IODeclaration(name: "c", type: "str", isOptional: true),
+                IODeclaration(name: "d", type: "int", value: .list([]), isList: true),
             ], job: JobSpec(container: ContainerSpec()))
         #expect(
             try Inputs.resolve(component, params: ["a": .string("1"), "zzz": .int(0)])
                 == ["a": .int(1), "b": .int(2), "c": .null, "d": .list([])])
-        let error = #expect(throws: InputError.self) { try Inputs.resolve(component, params: ["A": .int(1), "b": .string("x")]) }
+        let error = #expect(throws: InputError.self) {
+            try Inputs.resolve(component, params: ["A": .int(1), "b": .string("x")])
+        }
         #expect(error?.diagnostics.map(\.code) == ["inputs.missing", "inputs.wrong-type"])
         #expect(error?.diagnostics.first?.hint == "Did you mean 'A'?")
         #expect(throws: InputError.self) { try Inputs.resolve(component, params: ["a": .null]) }
@@ -121,7 +138,8 @@ import Testing
     @Test func `outputs are held against their declarations, as warnings`() {
         let component = Component(
             outputs: [
-                IODeclaration(name: "loss", type: "float"), IODeclaration(name: "acc", type: "float", validation: [.init(.le, .int(1))]),
+                IODeclaration(name: "loss", type: "float"),
+                IODeclaration(name: "acc", type: "float", validation: [.init(.le, .int(1))]),
                 IODeclaration(name: "opt", type: "str", isOptional: true),
             ], job: JobSpec(container: ContainerSpec()))
         #expect(Inputs.validateOutputs(component, ["loss": .int(1), "acc": .double(0.9), "more": .null]).isEmpty)
@@ -134,12 +152,17 @@ import Testing
     // MARK: Patterns
 
     @Test(arguments: [
-        ("abc", "xabcx", true), ("^abc$", "xabc", false), ("a|b", "b", true), ("^(a|bc)+$", "abcbca", true), ("a*", "", true),
-        ("^a?b{2,3}$", "bb", true), ("^a?b{2,3}$", "bbbb", false), ("^[a-c_-]+$", "ab-_c", true), ("^[^0-9]+$", "a1", false),
-        ("^\\d{3}-\\w+$", "123-a_b", true), ("\\bcat\\b", "a cat!", true), ("\\bcat\\b", "concat", false), ("^.$", "é", true),
-        ("^(?P<bucket>[a-z0-9-.]{3,63})/(?P<key>.+)$", "abc/d", true), ("^(?:a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", false),
+        ("abc", "xabcx", true), ("^abc$", "xabc", false), ("a|b", "b", true), ("^(a|bc)+$", "abcbca", true),
+        ("a*", "", true),
+        ("^a?b{2,3}$", "bb", true), ("^a?b{2,3}$", "bbbb", false), ("^[a-c_-]+$", "ab-_c", true),
+        ("^[^0-9]+$", "a1", false),
+        ("^\\d{3}-\\w+$", "123-a_b", true), ("\\bcat\\b", "a cat!", true), ("\\bcat\\b", "concat", false),
+        ("^.$", "é", true),
+        ("^(?P<bucket>[a-z0-9-.]{3,63})/(?P<key>.+)$", "abc/d", true),
+        ("^(?:a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", false),
         ("^(a|a)*$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", false), ("a{,2}b", "aab", true), ("a{b", "a{b", true),
-        ("[]]", "]", true), ("^$", "", true), ("\\.yaml\\Z", "x.yaml", true), ("(|a)b", "b", true), ("(a*)*b", "aab", true),
+        ("[]]", "]", true), ("^$", "", true), ("\\.yaml\\Z", "x.yaml", true), ("(|a)b", "b", true),
+        ("(a*)*b", "aab", true),
     ])
     func `patterns match as they do elsewhere`(pattern: String, text: String, expected: Bool) {
         let constraint = IOConstraint(.regex, .string(pattern))
@@ -150,7 +173,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["(", ")", "[", "a**", "*a", "(?!x)", "(?<=x)", "\\1", "\\", "[b-a]", "a{9999}", "((((a{900}){900}){900}))", "\\p{L}", "a{3,2}"])
+    @Test(arguments: [
+        "(", ")", "[", "a**", "*a", "(?!x)", "(?<=x)", "\\1", "\\", "[b-a]", "a{9999}", "((((a{900}){900}){900}))",
+        "\\p{L}", "a{3,2}",
+    ])
     func `patterns that need more than linear time are refused`(pattern: String) {
         #expect(IOConstraint(.regex, .string(pattern)).operandProblem?.isEmpty == false)
     }

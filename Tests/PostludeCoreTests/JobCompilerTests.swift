@@ -26,7 +26,8 @@ import Testing
             args: ["--lr={{ lr }}", "{{ params.as_args }}", "{{ absent }}", "", "{{ params.absent.as_arg }}", "a b"])
         let component = Component(
             inputs: [
-                IODeclaration(name: "lr", type: "float"), IODeclaration(name: "script", type: "str", value: .string("t.py")),
+                IODeclaration(name: "lr", type: "float"),
+                IODeclaration(name: "script", type: "str", value: .string("t.py")),
                 IODeclaration(name: "absent", type: "str", isOptional: true),
             ], job: JobSpec(container: container))
         let compiled = try Self.compile(
@@ -49,7 +50,8 @@ import Testing
                 IODeclaration(name: "none", type: "int", isOptional: true, toEnv: "NONE"),
             ], job: JobSpec(container: container))
         let params = ["extra": Param(value: .list([.int(1)]), isTemplate: false, contextOnly: true, toEnv: "EXTRA")]
-        let environment = try #require(try Self.compile(Operation(component: component, params: params)).steps.first).environment
+        let environment = try #require(try Self.compile(Operation(component: component, params: params)).steps.first)
+            .environment
         #expect(environment["PATH"] == "/mine")
         #expect(environment["LR"] == "0.2")
         #expect(environment["SEED"] == "4")
@@ -85,7 +87,8 @@ import Testing
     @Test func `working directories are absolute`() throws {
         func directory(_ template: Template?) throws -> String? {
             let container = ContainerSpec(command: ["m"], workingDirectory: template)
-            return try Self.compile(Operation(component: Component(job: JobSpec(container: container)))).steps.last?.workingDirectory
+            return try Self.compile(Operation(component: Component(job: JobSpec(container: container)))).steps.last?
+                .workingDirectory
         }
         #expect(try directory(nil) == nil)
         #expect(try directory("/tmp") == "/tmp")
@@ -120,9 +123,13 @@ import Testing
 
     @Test func `a git init step has the network and nothing of the job's choice runs in it`() throws {
         let step = try #require(
-            try Self.steps([.git(url: "https://e.org/a/repo.git", revision: "v1", flags: ["--depth=1"], path: nil)]).first)
+            try Self.steps([.git(url: "https://e.org/a/repo.git", revision: "v1", flags: ["--depth=1"], path: nil)])
+                .first)
         #expect(step.network == .host)
-        #expect(Array(step.command.dropFirst(4)) == ["https://e.org/a/repo.git", Self.directory + "/repo", "v1", "--depth=1"])
+        #expect(
+            Array(step.command.dropFirst(4)) == [
+                "https://e.org/a/repo.git", Self.directory + "/repo", "v1", "--depth=1",
+            ])
         #expect(step.environment["GIT_TERMINAL_PROMPT"] == "0")
         #expect(!step.getsDevices)
     }
@@ -137,12 +144,16 @@ import Testing
         #expect(error?.code == "inputs.git-url")
     }
 
-    @Test(arguments: ["https://e.org/r", "ssh://git@e.org/r", "git@e.org:a/r.git", "file:///srv/r", "/srv/r.git", "git://e.org/r"])
+    @Test(arguments: [
+        "https://e.org/r", "ssh://git@e.org/r", "git@e.org:a/r.git", "file:///srv/r", "/srv/r.git", "git://e.org/r",
+    ])
     func `addresses of git's own transports are taken`(url: String) throws {
         #expect(try Self.steps([.git(url: Template(url), revision: nil, flags: [], path: nil)]).count == 2)
     }
 
-    @Test(arguments: ["-c", "--upload-pack=x", "--config=core.sshCommand=x", "--template=/x", "--depth=x", "--filter=$(x)", "-b"])
+    @Test(arguments: [
+        "-c", "--upload-pack=x", "--config=core.sshCommand=x", "--template=/x", "--depth=x", "--filter=$(x)", "-b",
+    ])
     func `flags that could run a program are refused`(flag: String) {
         let error = #expect(throws: InputError.self) {
             try Self.steps([.git(url: "https://e.org/r", revision: nil, flags: [Template(flag)], path: nil)])
@@ -164,8 +175,14 @@ import Testing
     @Test func `every problem is told at once, with places`() throws {
         func place(_ line: Int) -> SourcePlace { SourcePlace(file: "f", line: line, column: 1) }
         let job = JobSpec(
-            initSteps: [.file(name: Template("{{ a }}", at: place(1)), content: Template("{{ b }}", at: place(2)), mode: 0o644, path: nil)],
-            container: ContainerSpec(command: [Template("{{ c }}", at: place(3))], environment: [.init("X", Template("{{ d }}", at: place(4)))]))
+            initSteps: [
+                .file(
+                    name: Template("{{ a }}", at: place(1)), content: Template("{{ b }}", at: place(2)), mode: 0o644,
+                    path: nil)
+            ],
+            container: ContainerSpec(
+                command: [Template("{{ c }}", at: place(3))],
+                environment: [.init("X", Template("{{ d }}", at: place(4)))]))
         let error = #expect(throws: InputError.self) { try Self.compile(Operation(component: Component(job: job))) }
         #expect(Set(error?.diagnostics.compactMap { $0.place?.line } ?? []) == [1, 2, 3, 4])
     }
@@ -184,7 +201,8 @@ import Testing
 
     @Test func `params of the file see globals, params that are data are left alone`() throws {
         let component = Component(
-            inputs: [IODeclaration(name: "a"), IODeclaration(name: "b")], job: JobSpec(container: ContainerSpec(command: ["{{ a }}", "{{ b }}"])))
+            inputs: [IODeclaration(name: "a"), IODeclaration(name: "b")],
+            job: JobSpec(container: ContainerSpec(command: ["{{ a }}", "{{ b }}"])))
         let params = [
             "a": Param(value: .string("{{ globals.project_name }}"), isTemplate: true),
             "b": Param(value: .string("{{ globals.project_name }}"), isTemplate: false),
@@ -198,8 +216,8 @@ import Testing
         var facts = try Self.facts()
         facts.main = main
         facts.workingDirectory = nil
-        let compiled = try JobCompiler.compile(
-            Operation(component: Component(job: JobSpec(container: ContainerSpec(command: ["{{ globals.main_logs_path }}"])))), facts: facts)
+        let job = JobSpec(container: ContainerSpec(command: ["{{ globals.main_logs_path }}"]))
+        let compiled = try JobCompiler.compile(Operation(component: Component(job: job)), facts: facts)
         let step = try #require(compiled.steps.last)
         #expect(step.environment["POSTLUDE_MAIN_STATUS"] == "failed")
         #expect(step.environment["POSTLUDE_MAIN_LOGS"] == "/plx-context/logs/\(main.id)")
@@ -217,7 +235,8 @@ import Testing
 
     @Test func `an empty command is an error`() throws {
         let component = Component(
-            inputs: [IODeclaration(name: "x", isOptional: true)], job: JobSpec(container: ContainerSpec(command: ["{{ x }}"])))
+            inputs: [IODeclaration(name: "x", isOptional: true)],
+            job: JobSpec(container: ContainerSpec(command: ["{{ x }}"])))
         let error = #expect(throws: InputError.self) { try Self.compile(Operation(component: component)) }
         #expect(error?.code == "inputs.empty-command")
     }

@@ -12,7 +12,8 @@ import Testing
         ("{{ tags }}", .list([.string("a"), .int(1)])), ("n={{ n }}", .string("n=3")), (" {{ n }}", .string(" 3")),
         ("{{ n }}{{ n }}", .string("33")), ("--ok={{ ok }} {{ nothing }}.", .string("--ok=false .")),
         ("{{ tags }} {{ lr }}", .string("[\"a\", 1] 0.1")), ("plain", .string("plain")), ("", .string("")),
-        ("{{ '}}' }}", .string("}}")), ("{{ \"{{\" }}", .string("{{")), ("{ {n} }", .string("{ {n} }")), ("{", .string("{")),
+        ("{{ '}}' }}", .string("}}")), ("{{ \"{{\" }}", .string("{{")), ("{ {n} }", .string("{ {n} }")),
+        ("{", .string("{")),
         ("}} }}", .string("}} }}")), ("{{ name }}", .string("x {{ y }}")), ("[{{ name }}]", .string("[x {{ y }}]")),
         ("{# no comment #}", .string("{# no comment #}")), ("{{n}}é", .string("3é")), ("100%}", .string("100%}")),
     ])
@@ -21,7 +22,8 @@ import Testing
     }
 
     @Test func `errors tell file, line and column`() {
-        let template = Template("a\nbb {{ n + missing }}\n{{ n }}", at: SourcePlace(file: "op.yaml", line: 10, column: 5))
+        let template = Template(
+            "a\nbb {{ n + missing }}\n{{ n }}", at: SourcePlace(file: "op.yaml", line: 10, column: 5))
         let error = #expect(throws: ExpressionError.self) { try Rendering.text(template, in: Self.context) }
         #expect(error?.place == SourcePlace(file: "op.yaml", line: 11, column: 5 + 10))
         #expect(error?.description.hasPrefix("op.yaml:11:15: There is nothing called 'missing' here.") == true)
@@ -29,8 +31,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{% if x %}", "expression.unsupported", 1), ("ab {%", "expression.unsupported", 4), ("{{ n", "expression.syntax", 1),
-        ("ab{{ 'x }}", "expression.syntax", 3), ("{{}}", "expression.syntax", 3), ("x {{ n + }}", "expression.syntax", 10),
+        ("{% if x %}", "expression.unsupported", 1), ("ab {%", "expression.unsupported", 4),
+        ("{{ n", "expression.syntax", 1),
+        ("ab{{ 'x }}", "expression.syntax", 3), ("{{}}", "expression.syntax", 3),
+        ("x {{ n + }}", "expression.syntax", 10),
     ])
     func `what is no template is refused with its column`(source: String, code: String, column: Int) {
         let template = Template(source, at: SourcePlace(file: "f", line: 1, column: 1))
@@ -58,7 +62,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("y", true), ("yes", true), ("T", true), ("true", true), ("True", true), ("ON", true), ("1", true), ("n", false),
+        ("y", true), ("yes", true), ("T", true), ("true", true), ("True", true), ("ON", true), ("1", true),
+        ("n", false),
         ("No", false), ("f", false), ("false", false), ("off", false), ("0", false),
     ])
     func `words of truth`(word: String, expected: Bool) throws {
@@ -76,7 +81,8 @@ import Testing
 
     @Test func `flags and numbers have a truth`() throws {
         #expect(try Rendering.truth(of: .bool(true)) && Rendering.truth(of: .int(1)) && Rendering.truth(of: .double(1)))
-        #expect(try !Rendering.truth(of: .bool(false)) && !Rendering.truth(of: .int(0)) && !Rendering.truth(of: .double(0)))
+        #expect(
+            try !Rendering.truth(of: .bool(false)) && !Rendering.truth(of: .int(0)) && !Rendering.truth(of: .double(0)))
     }
 
     // MARK: What a run's templates see
@@ -104,7 +110,8 @@ import Testing
         let context = try RunContext(
             globals: [:], declarations: declarations,
             inputs: [
-                "lr": .double(0.01), "check": .bool(true), "off": .bool(false), "plain": .bool(true), "fmt": .double(2.5),
+                "lr": .double(0.01), "check": .bool(true), "off": .bool(false), "plain": .bool(true),
+                "fmt": .double(2.5),
                 "absent": .null, "l": .list([.int(1), .int(2)]),
             ])
         func text(_ source: Template) throws -> String { try Rendering.text(source, in: context.evaluation) }

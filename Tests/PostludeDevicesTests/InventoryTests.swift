@@ -93,7 +93,8 @@ import Testing
         #expect(known.uuid == uuid)
         #expect(known.environmentName == "CUDA_VISIBLE_DEVICES")
         #expect(known.environmentValue == uuid)
-        #expect(known.nodes.filter(\.isShared).map(\.path) == ["nvidiactl", "nvidia-uvm"].map { "\(directory.path)/\($0)" })
+        #expect(
+            known.nodes.filter(\.isShared).map(\.path) == ["nvidiactl", "nvidia-uvm"].map { "\(directory.path)/\($0)" })
         #expect(known.nodes.first == DeviceNode(path: "\(directory.path)/nvidia10", major: 195, minor: 10))
         // Nothing is known of the other: null, not a guess.
         #expect(found.first?.model == nil)

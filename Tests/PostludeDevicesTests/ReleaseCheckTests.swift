@@ -9,6 +9,12 @@ import Testing
 @Suite(.serialized, .enabled(if: isRoot)) struct ReleaseCheckTests {
     private let own = getpid()
 
+    /// Who holds the device, apart from processes that this machine protects from everybody.
+    private func holders(of device: Device) throws -> [DeviceHolder] {
+        let unreadable = try ReleaseCheck.baseline(of: device).unreadable
+        return try ReleaseCheck.holders(of: device, excluding: HolderBaseline(unreadable: unreadable))
+    }
+
     private func device(_ path: String, isShared: Bool = false) throws -> Device {
         var status = stat()
         try #require(stat(path, &status) == 0)
@@ -21,16 +27,17 @@ import Testing
         let directory = try TemporaryDirectory()
         let other = try directory.node("other-name", S_IFCHR, major: 10, minor: 237)
         let loop = try device("/dev/loop-control")
+        let protected = Set(try ReleaseCheck.baseline(of: loop).unreadable.keys)
         let descriptor = open(other, O_RDWR)
         try #require(descriptor >= 0)
-        let holder = try #require(try ReleaseCheck.holders(of: loop).first { $0.pid == own })
+        let holder = try #require(try holders(of: loop).first { $0.pid == own })
         #expect(holder.how == .descriptor)
         #expect(holder.uid == getuid())
         #expect(holder.node == "/dev/loop-control")
         #expect(!holder.command.isEmpty)
-        #expect(try ReleaseCheck.holders(of: loop, excluding: [own]).allSatisfy { $0.pid != own })
+        #expect(try ReleaseCheck.holders(of: loop, excluding: protected.union([own])).allSatisfy { $0.pid != own })
         close(descriptor)
-        #expect(try ReleaseCheck.holders(of: loop).allSatisfy { $0.pid != own })
+        #expect(try holders(of: loop).allSatisfy { $0.pid != own })
     }
 
     @Test func `a mapping is found after its descriptor is closed`() throws {
@@ -41,10 +48,10 @@ import Testing
         try #require(memory != MAP_FAILED)
         close(descriptor)
         let zero = try device("/dev/zero")
-        let mine = try ReleaseCheck.holders(of: zero).filter { $0.pid == own }
+        let mine = try holders(of: zero).filter { $0.pid == own }
         #expect(mine.map(\.how) == [.mapping])
         munmap(memory, 4096)
-        #expect(try ReleaseCheck.holders(of: zero).allSatisfy { $0.pid != own })
+        #expect(try holders(of: zero).allSatisfy { $0.pid != own })
     }
 
     @Test func `shared control nodes say nothing about one device`() throws {
@@ -52,6 +59,22 @@ import Testing
         try #require(descriptor >= 0)
         defer { close(descriptor) }
         #expect(try ReleaseCheck.verdict(of: try device("/dev/loop-control", isShared: true)) == .free)
+    }
+
+    @Test func `a process that may not be looked into is never taken for free, unless it is older than the grant`()
+        throws
+    {
+        let vga = try device("/dev/vga_arbiter")
+        let unreadable = try ReleaseCheck.baseline(of: vga).unreadable
+        guard let pid = unreadable.keys.first else { return }  // nothing is protected on this machine
+        let error = #expect(throws: DeviceError.self) { try ReleaseCheck.verdict(of: vga) }
+        #expect(error?.code == "devices.scan-refused")
+        #expect(try ReleaseCheck.verdict(of: vga, excluding: HolderBaseline(unreadable: unreadable)) == .free)
+        var younger = unreadable
+        younger[pid] = 1
+        #expect(throws: DeviceError.self) {
+            try ReleaseCheck.verdict(of: vga, excluding: HolderBaseline(unreadable: younger))
+        }
     }
 
     @Test func `who held it before the grant is excused, but not another process with the same number`() throws {
@@ -62,7 +85,7 @@ import Testing
         let baseline = try ReleaseCheck.baseline(of: loop)
         #expect(baseline.startTimes[own] != nil)
         #expect(try ReleaseCheck.holders(of: loop, excluding: baseline).allSatisfy { $0.pid != own })
-        let reused = HolderBaseline(startTimes: [own: 1])
+        let reused = HolderBaseline(startTimes: [own: 1], unreadable: baseline.unreadable)
         #expect(try ReleaseCheck.holders(of: loop, excluding: reused).contains { $0.pid == own })
     }
 
@@ -71,7 +94,8 @@ import Testing
         try #require(descriptor >= 0)
         defer { close(descriptor) }
         let devices = [try device("/dev/loop-control"), try device("/dev/vga_arbiter")]
-        let holders = try ReleaseCheck.holders(of: devices)
+        let protected = Set(try ReleaseCheck.baseline(of: devices[0]).unreadable.keys)
+        let holders = try ReleaseCheck.holders(of: devices, excluding: protected)
         #expect(holders["/dev/loop-control"]?.contains { $0.pid == own } == true)
         #expect(holders["/dev/vga_arbiter"]?.contains { $0.pid == own } == false)
     }
@@ -83,7 +107,7 @@ import Testing
             fd = os.open('/dev/loop-control', os.O_RDWR)
             def wait():
                 while open('/proc/self/stat').read().split()[2] != 'Z': pass
-                print('ready', flush=True)
+                print('ready', end='', flush=True)
                 sys.stdin.read()
                 os._exit(0)
             threading.Thread(target=wait).start()
@@ -96,8 +120,8 @@ import Testing
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        try #require(output.fileHandleForReading.availableData == Data("ready\n".utf8))
-        let holders = try ReleaseCheck.holders(of: try device("/dev/loop-control"))
+        try #require(output.fileHandleForReading.availableData == Data("ready".utf8))
+        let holders = try holders(of: try device("/dev/loop-control"))
         #expect(holders.contains { $0.pid == process.processIdentifier && $0.how == .descriptor })
         try input.fileHandleForWriting.close()
         process.waitUntilExit()
@@ -109,17 +133,20 @@ import Testing
         process.arguments = ["-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /bin/true; done"]
         try process.run()
         let full = try device("/dev/vga_arbiter")
-        while process.isRunning { _ = try ReleaseCheck.holders(of: full) }
+        while process.isRunning { _ = try holders(of: full) }
     }
 
     @Test func `lines of maps are read as the kernel writes them`() throws {
-        let line = try #require(
-            MapsLine(Array("7f00f0000000-7f00f0001000 rw-s 00000000 00:05 1033    /dev/my card".utf8)[...]))
-        #expect(line.range == "7f00f0000000-7f00f0001000")
+        func parse(_ text: String) -> MapsLine? { Array(text.utf8).withUnsafeBytes { MapsLine($0) } }
+        let line = try #require(parse("7f00f0000000-7f00f0001000 rw-s 00000000 00:05 1033    /dev/my card"))
+        #expect(line.name == "7f00f0000000-7f00f0001000")
         #expect(line.device == 5)
         #expect(line.inode == 1033)
-        #expect(MapsLine(Array("00400000-00401000 r--p 00000000 fd:1f 2 /x".utf8)[...])?.range == "400000-401000")
-        #expect(MapsLine(Array("7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0 [stack]".utf8)[...]) == nil)
-        #expect(MapsLine(Array("garbage".utf8)[...]) == nil)
+        let other = try #require(parse("00400000-00401000 r--p 00000000 fd:1f 2 /x"))
+        #expect(other.name == "400000-401000")
+        #expect(other.device == 0xfd << 32 | 0x1f)
+        for text in ["7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0 [stack]", "garbage", "", "1-2", "1-2 r 0 0:0"] {
+            #expect(parse(text) == nil)
+        }
     }
 }

@@ -5,15 +5,16 @@ import Testing
 
 @testable import PostludeEngine
 
+/// One after the other: agents of other tests know nothing of each other's leases on the same device.
 @Suite(
-    .enabled(if: TestNode.isAble && DeclaredDevices.loop != nil, "needs root, the warden and a device"),
+    .serialized, .enabled(if: TestNode.isAble && DeclaredNode.isAble, "needs root, the warden and a device"),
     .timeLimit(.minutes(2)))
 struct EngineDeviceTests {
-    private let device: Device
-
-    init() throws { device = try #require(DeclaredDevices.loop) }
-
+    private let declared: DeclaredNode
+    private var device: Device { declared.device }
     private var path: String { device.nodes[0].path }
+
+    init() throws { declared = try DeclaredNode() }
 
     /// P1: the hook starts after main's cgroup is empty and its device is free, although main left a child that had
     /// forked twice, had a session of its own and held the device open.
@@ -25,7 +26,7 @@ struct EngineDeviceTests {
             [ "$TEST_DEVICE" = \(path) ] || exit 9
             (setsid sh -c 'exec 3<>\(path) || exit 1; echo held > "$POSTLUDE_ARTIFACTS/held"; exec sleep 600' \
                 </dev/null >/dev/null 2>&1 &)
-            while [ ! -e "$POSTLUDE_ARTIFACTS/held" ]; do sleep 0.01; done
+            for _ in $(seq 500); do [ -e "$POSTLUDE_ARTIFACTS/held" ] && exit 0; sleep 0.01; done; exit 8
             """,
             hooks: [
                 .script(
@@ -82,7 +83,7 @@ struct EngineDeviceTests {
             for (earlier, later) in zip(leases, leases.dropFirst()) {
                 #expect(try #require(earlier.releasedAt) <= later.leasedAt)
             }
-            let intervals = try await engine.store.intervals(of: "loop")
+            let intervals = try await engine.store.intervals(of: device.id)
             for (earlier, later) in zip(intervals, intervals.dropFirst()) { #expect(earlier.ended == later.began) }
         }
     }

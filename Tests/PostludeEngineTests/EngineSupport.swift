@@ -187,20 +187,25 @@ extension Hook {
     }
 }
 
-/// A character device of this host that nobody else uses; nil when there is none.
-enum DeclaredDevices {
-    static let loop: Device? = find("loop", "/dev/loop-control")
-    static let fuse: Device? = find("fuse", "/dev/fuse")
+/// A device node of the test's own that every user may open: the number of /dev/fuse, which any process may hold.
+final class DeclaredNode: Sendable {
+    static let isAble = geteuid() == 0 && access("/dev/fuse", F_OK) == 0
 
-    private static func find(_ id: String, _ path: String) -> Device? {
-        do {
-            return try Inventory.discover(declared: [
-                DeclaredDevice(
-                    id: id, deviceClass: "example.com/\(id)", nodes: [path], environmentName: "TEST_DEVICE",
-                    environmentValue: path)
-            ]).first { $0.id == id }
-        } catch {
-            return nil
-        }
+    let device: Device
+    private let directory: TemporaryDirectory
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        let path = "\(directory.path)/tuner"
+        var status = stat()
+        guard stat("/dev/fuse", &status) == 0, mknod(path, S_IFCHR | 0o666, status.st_rdev) == 0,
+            chmod(path, 0o666) == 0
+        else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+        let found = try Inventory.discover(declared: [
+            DeclaredDevice(
+                id: "tuner", deviceClass: "example.com/tuner", nodes: [path], environmentName: "TEST_DEVICE",
+                environmentValue: path)
+        ])
+        device = try #require(found.first { $0.id == "tuner" })
     }
 }

@@ -41,9 +41,13 @@ enum Samples {
         evaluate.hookName = "evaluate"
         evaluate.status = .failed
         evaluate.queueSeconds = nil
-        return [
-            evaluate, record("init-0", .initialize, usage: usage(wall: 0.4, user: 0.1, system: 0.05, memory: 9_437_184), seconds: 0.4), training,
-            record("sidecar-watch", .sidecar, exit: .signal(15, coreDumped: false), usage: usage(wall: 12.2, user: 0.2, system: 0.1, memory: nil), after: 0.5, seconds: 12.2),
-        ]
+        var prepare = record(
+            "init-0", .initialize, usage: usage(wall: 0.4, user: 0.1, system: 0.05, memory: 9_437_184), seconds: 0.4)
+        var watch = record(
+            "sidecar-watch", .sidecar, exit: .signal(15, coreDumped: false),
+            usage: usage(wall: 12.2, user: 0.2, system: 0.1, memory: nil), after: 0.5, seconds: 12.2)
+        prepare.devices = ["gpu0"]
+        watch.devices = ["gpu0"]
+        return [evaluate, prepare, training, watch]
     }
 }

@@ -8,12 +8,12 @@ import Testing
         #expect(
             UsageReport.table(Samples.digits) == [
                 "RUN       NAME / STEP      STATUS     WAITED   WALL    CPU  PEAK MEM  DEVICE  RELEASE  DEVICES",
-                "01234567  digits           succeeded    12ms  12.8s  12.0s         -   12.8s    4.2ms",
+                "01234567  digits           succeeded    12ms  12.8s  12.0s         -   12.8s    4.2ms  gpu0",
                 "            init-0         0                  400ms  150ms   9.0 MiB",
                 "            main           0                  12.3s  11.5s   200 MiB   12.8s    4.2ms",
                 "            sidecar-watch  SIGTERM            12.2s  300ms         -",
-                "fedcba98  ↳ evaluate       failed          -  250ms      -         -       -        -",
-                "              main         exit 3                 -      -         -       -        -",
+                "fedcba98  ↳ evaluate       failed          -  250ms      -         -",
+                "              main         exit 3                 -      -         -",
             ])
     }
 
@@ -36,6 +36,7 @@ import Testing
 
     @Test func `attempts of a run are told apart and their device seconds add up`() {
         var first = Samples.record("main", .main, exit: .code(1))
+        first.devices = ["gpu0"]
         first.deviceSeconds = 1
         var second = first
         second.attempt = 2

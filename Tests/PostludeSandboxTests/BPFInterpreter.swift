@@ -1,7 +1,7 @@
 @testable import PostludeSandbox
 
-/// A machine for the classic BPF that seccomp uses, written from the manual page bpf(4) and linux/filter.h: what the kernel
-/// would answer, without a kernel.
+/// A machine for the classic BPF that seccomp uses, written from the manual page bpf(4) and linux/filter.h: what the
+/// kernel would answer, without a kernel.
 struct BPFInterpreter {
     struct Call: Hashable {
         var number: UInt32

@@ -41,7 +41,9 @@ import Testing
 
     @Test func `the host is shown read-only, without what is the kernel's, private or hidden`() {
         let mounts = planner().shared().mounts
-        for path in ["/etc", "/usr", "/var", "/sys", "/notes.txt"] { #expect(mounts.contains(.host(path, target: path))) }
+        for path in ["/etc", "/usr", "/var", "/sys", "/notes.txt"] {
+            #expect(mounts.contains(.host(path, target: path)))
+        }
         for path in ["/dev", "/proc", "/run", "/tmp", "/home", "/root"] {
             #expect(!mounts.contains(.host(path, target: path)))
         }
@@ -183,7 +185,9 @@ import Testing
     }
 
     @Test func `a profile that requires what the host lacks is unmet`() {
-        let findings = HostProbe(tree: nil, cgroupError: nil, wardenPath: "/nowhere").run()
+        let findings = HostProbe(
+            tree: nil, cgroupError: SandboxError(code: "c", message: "m", hint: "h"), wardenPath: "/nowhere"
+        ).run()
         let profile = SandboxProfile(name: "p", seccomp: "main", requires: [.memoryLimit, .seccomp])
         #expect(findings.unmet(of: profile).map(\.name) == ["memory-limit"])
         #expect(findings.unmet(of: SandboxProfile(name: "p", seccomp: "main")).isEmpty)

@@ -1,5 +1,6 @@
 import Foundation
 import PostludeCore
+import PostludeLinux
 import Testing
 
 @testable import PostludeSandbox
@@ -17,6 +18,16 @@ final class SandboxFixture {
     }()
 
     static let isAvailable = isRoot && warden != nil
+
+    /// A node that everybody may open, by permission, of a real device that few programs use.
+    func device() throws -> DeviceNode {
+        var status = stat()
+        try #require(stat("/dev/vga_arbiter", &status) == 0)
+        let path = "\(directory.path)/arbiter"
+        try #require(mknod(path, S_IFCHR | 0o666, status.st_rdev) == 0 && chmod(path, 0o666) == 0)
+        let number = UInt64(status.st_rdev)
+        return DeviceNode(path: path, major: DeviceNumber.major(number), minor: DeviceNumber.minor(number))
+    }
 
     let sandbox: Sandbox
     let configuration: SandboxConfiguration
@@ -36,10 +47,15 @@ final class SandboxFixture {
 
     deinit {
         sandbox.shutdown()
-        for directory in sandbox.tree.layout.directories {
-            // runs, then the tree's own directory; both stay if a test left something, for a person to see.
-            rmdir(directory)
-            rmdir(URL(fileURLWithPath: directory).deletingLastPathComponent().path)
+        do {
+            // Wardens that were let go need a moment to leave; then nothing of the tree may remain.
+            let runs = try Cgroup(opening: sandbox.tree.layout.unified)
+            if try !runs.events().waitUntilEmpty(milliseconds: 10_000) {
+                Issue.record("processes are left in \(runs.path)")
+            }
+            try sandbox.tree.removeAll()
+        } catch {
+            Issue.record(error, "the cgroup tree could not be removed")
         }
     }
 
@@ -51,7 +67,9 @@ final class SandboxFixture {
         return profile
     }
 
-    func step(_ script: String, _ name: String = "main", _ role: StepRole = .main, getsDevices: Bool = false) -> StepSpec {
+    func step(
+        _ script: String, _ name: String = "main", _ role: StepRole = .main, getsDevices: Bool = false
+    ) -> StepSpec {
         StepSpec(name: name, role: role, command: ["/bin/sh", "-c", script], getsDevices: getsDevices)
     }
 

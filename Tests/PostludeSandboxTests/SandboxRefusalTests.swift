@@ -21,7 +21,9 @@ import Testing
 
     @Test func `a program that is not there`() throws {
         let fixture = try SandboxFixture()
-        for command in ["no-such-program", "/usr/bin/no-such-program", "/root/x", "/home/tester2/x", "/etc/passwd", "/usr"] {
+        for command in [
+            "no-such-program", "/usr/bin/no-such-program", "/root/x", "/home/tester2/x", "/etc/passwd", "/usr",
+        ] {
             let error = try refusal(fixture) { $0.steps[0].command = [command] }
             #expect(error?.code == "sandbox.program-not-found", "\(command)")
             #expect(error?.hint != nil)
@@ -119,7 +121,8 @@ import Testing
     }
 
     @Test func `a warden that is not one`() throws {
-        var configuration = try SandboxFixture().configuration
+        let fixture = try SandboxFixture()
+        var configuration = fixture.configuration
         configuration.wardenPath = "/no/such"
         let missing = #expect(throws: SandboxError.self) { try Sandbox(configuration: configuration) }
         #expect(missing?.code == "sandbox.warden-missing")
@@ -128,5 +131,6 @@ import Testing
         let silent = #expect(throws: SandboxError.self) { try sandbox.reserve() }
         #expect(silent?.code == "sandbox.warden-failed")
         #expect(try sandbox.leftovers().isEmpty)
+        withExtendedLifetime(fixture) {}
     }
 }

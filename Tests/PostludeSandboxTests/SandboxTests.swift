@@ -48,6 +48,23 @@ import Testing
         #expect(ended.exit(of: "sidecar-x") != nil)
     }
 
+    @Test func `a hook reads main's logs and artifacts, and changes neither`() async throws {
+        let fixture = try SandboxFixture()
+        let main = try await fixture.run("echo printed; echo made > result")
+        chmod(main.spec.directories.attempt, 0o755)
+        var hook = try fixture.attempt([
+            fixture.step(
+                "cd /main; cat logs/main.stdout.log artifacts/result; echo x > artifacts/result; cat logs/journal")
+        ])
+        hook.directories.readOnly = [
+            main.spec.directories.attempt: "/main/logs", main.spec.directories.artifacts: "/main/artifacts",
+        ]
+        let ended = try await fixture.run(hook)
+        #expect(ended.output["main.stdout"]?.hasPrefix("printed\nmade\n") == true, "\(ended.output)")
+        #expect(ended.output["main.stderr"]?.contains("artifacts/result: Read-only file system") == true)
+        #expect(ended.output["main.stderr"]?.contains("logs/journal: Permission denied") == true)
+    }
+
     @Test func `nothing of the host can be changed, and little of it is seen`() async throws {
         let fixture = try SandboxFixture()
         let ended = try await fixture.run(
@@ -68,7 +85,8 @@ import Testing
         #expect(output.contains("/etc/shadow: Permission denied"))
         #expect(output.contains("ls: cannot access '\(fixture.directory.path)'"))
         #expect(
-            output.hasSuffix("fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero "), "\(output)")
+            output.hasSuffix("fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero "),
+            "\(output)")
     }
 
     @Test func `without a network there is none`() async throws {
@@ -76,25 +94,19 @@ import Testing
         let ended = try await fixture.run("cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /sys/class/net/lo/flags")
         #expect(ended.output["main.stdout"]?.contains("lo") == true)
         let loopback = try await fixture.run(
-            "cat < /dev/null; exec 2>&1; (echo > /dev/udp/127.0.0.1/9) && echo sent", profile: fixture.profile { $0.seccomp = "hook" })
+            "cat < /dev/null; exec 2>&1; (echo > /dev/udp/127.0.0.1/9) && echo sent",
+            profile: fixture.profile { $0.seccomp = "hook" })
         #expect(loopback.output["main.stdout"]?.contains("sent") == false)
     }
 
     @Test func `a leased device can be opened by the steps that get it, and no other`() async throws {
         let fixture = try SandboxFixture()
-        let node = DeviceNode(path: "/dev/vga_arbiter", major: 10, minor: 63)
-        var status = stat()
-        try #require(stat(node.path, &status) == 0)
-        let device = DeviceNode(
-            path: node.path, major: UInt32(status.st_rdev >> 8 & 0xfff), minor: UInt32(status.st_rdev & 0xff))
-        chmod(node.path, status.st_mode | 0o666)
-        defer { chmod(node.path, status.st_mode) }
+        let device = try fixture.device()
         var spec = try fixture.attempt(
             [
-                fixture.step("ls /dev/vga_arbiter 2>&1", "init-0", .initialize),
-                fixture.step("exec 5< /dev/vga_arbiter && echo opened; ls /dev/loop-control 2>&1", getsDevices: true),
+                fixture.step("ls \(device.path) 2>&1; true", "init-0", .initialize),
+                fixture.step("exec 5< \(device.path) && echo opened; ls /dev/loop-control 2>&1", getsDevices: true),
             ], profile: fixture.profile { $0.devices = .leased })
-        spec.steps[0].command[2] += "; true"
         spec.devices = [device]
         let ended = try await fixture.run(spec)
         #expect(ended.output["init-0.stdout"]?.contains("cannot access") == true)
@@ -104,21 +116,14 @@ import Testing
 
     @Test func `a revoked device cannot be opened again`() async throws {
         let fixture = try SandboxFixture()
-        var status = stat()
-        try #require(stat("/dev/vga_arbiter", &status) == 0)
-        chmod("/dev/vga_arbiter", status.st_mode | 0o666)
-        defer { chmod("/dev/vga_arbiter", status.st_mode) }
+        let device = try fixture.device()
         let script = """
-            exec 5< /dev/vga_arbiter && echo held; mkfifo go; echo waiting; read x < go
-            exec 6< /dev/vga_arbiter && echo again; exec 7< /dev/null && echo null
+            exec 5< \(device.path) && echo held; mkfifo go; echo waiting; read x < go
+            exec 6< \(device.path) && echo again; exec 7< /dev/null && echo null
             """
         var spec = try fixture.attempt(
             [fixture.step(script, getsDevices: true)], profile: fixture.profile { $0.devices = .leased })
-        spec.devices = [
-            DeviceNode(
-                path: "/dev/vga_arbiter", major: UInt32(status.st_rdev >> 8 & 0xfff),
-                minor: UInt32(status.st_rdev & 0xff))
-        ]
+        spec.devices = [device]
         let warden = try fixture.sandbox.reserve()
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("waiting", of: "main", in: spec)
@@ -135,7 +140,8 @@ import Testing
 
     @Test func `orphans that left the session are ended and the steps are empty`() async throws {
         let fixture = try SandboxFixture()
-        let ended = try await fixture.run("(setsid sh -c 'trap \"\" TERM HUP; (sleep 1000 &) ; sleep 1000' &) ; echo done")
+        let ended = try await fixture.run(
+            "(setsid sh -c 'trap \"\" TERM HUP; (sleep 1000 &) ; sleep 1000' &) ; echo done")
         #expect(ended.output["main.stdout"] == "done\n")
         #expect(ended.exit == .code(0))
         #expect(fixture.remains(of: ended.warden).isEmpty)
@@ -143,7 +149,9 @@ import Testing
 
     @Test func `a stop request ends the attempt as stopped`() async throws {
         let fixture = try SandboxFixture()
-        let spec = try fixture.attempt([fixture.step("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done")])
+        let spec = try fixture.attempt([
+            fixture.step("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done")
+        ])
         let warden = try fixture.sandbox.reserve()
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)

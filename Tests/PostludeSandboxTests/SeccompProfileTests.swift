@@ -24,19 +24,26 @@ import Testing
             (rule(#"{"names": "open", "action": "SCMP_ACT_ALLOW"}"#), "syscalls[1].names"),
             (rule(#"{"names": ["open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5000}"#), "syscalls[1].action"),
             (
-                rule(#"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}"#),
+                rule(
+                    #"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}"#
+                ),
                 "syscalls[1].args[0].index"
             ),
             (
-                rule(#"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "=="}]}"#),
+                rule(
+                    #"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "=="}]}"#),
                 "syscalls[1].args[0].op"
             ),
             (
-                rule(#"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_GT"}]}"#),
+                rule(
+                    #"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_GT"}]}"#
+                ),
                 "syscalls[1].args[0].op"
             ),
             (
-                rule(#"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 4294967296, "op": "SCMP_CMP_EQ"}]}"#),
+                rule(
+                    #"{"names": ["open"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 4294967296, "op": "SCMP_CMP_EQ"}]}"#
+                ),
                 "syscalls[1].args[0].value"
             ),
             (
@@ -53,7 +60,8 @@ import Testing
             let error = #expect(throws: SandboxError.self) { try subject(text) }
             #expect(error?.code == "sandbox.seccomp-invalid")
             #expect(error?.message.contains("test.json") == true)
-            #expect(error?.message.contains(place) == true, "\(error?.message ?? "") should name \(place)")
+            #expect(
+                place.isEmpty || error?.message.contains(place) == true, "\(error?.message ?? "") should name \(place)")
         }
     }
 
@@ -65,7 +73,9 @@ import Testing
 
     @Test func `a comparison looks at 32 bits only`() throws {
         let subject = try subject(
-            rule(#"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 1, "value": 21505, "op": "SCMP_CMP_EQ"}]}"#))
+            rule(
+                #"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 1, "value": 21505, "op": "SCMP_CMP_EQ"}]}"#
+            ))
         #expect(try subject.answer("ioctl", 0, 21505) == SeccompProgramTests.allow)
         #expect(try subject.answer("ioctl", 0, 21505 | 1 << 32) == SeccompProgramTests.allow)
         #expect(try subject.answer("ioctl", 0, 21506) == SeccompProgramTests.errno(1))
@@ -73,7 +83,9 @@ import Testing
 
     @Test func `unequal cannot be fooled by the upper half`() throws {
         let subject = try subject(
-            rule(#"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_NE"}]}"#))
+            rule(
+                #"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_NE"}]}"#
+            ))
         for family in UInt64(0)...64 {
             let expected = family == 40 ? SeccompProgramTests.errno(1) : SeccompProgramTests.allow
             #expect(try subject.answer("socket", family) == expected)
@@ -83,18 +95,23 @@ import Testing
 
     @Test func `conditions on one argument are alternatives, on several they must all hold`() throws {
         let either = try subject(
-            rule(#"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}"#))
+            rule(
+                #"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}"#
+            ))
         #expect(try either.answer("socket", 1) == SeccompProgramTests.allow)
         #expect(try either.answer("socket", 2) == SeccompProgramTests.allow)
         #expect(try either.answer("socket", 3) == SeccompProgramTests.errno(1))
         let both = try subject(
-            rule(#"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]}"#))
+            rule(
+                #"{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]}"#
+            ))
         #expect(try both.answer("socket", 1, 2) == SeccompProgramTests.allow)
         #expect(try both.answer("socket", 1, 3) == SeccompProgramTests.errno(1))
     }
 
     @Test func `a denial wins over a permission, wherever it stands`() throws {
-        let denial = #"{"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13, "args": [{"index": 1, "value": 7, "op": "SCMP_CMP_EQ"}]}"#
+        let denial =
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13, "args": [{"index": 1, "value": 7, "op": "SCMP_CMP_EQ"}]}"#
         let permission = #"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW"}"#
         for order in [[denial, permission], [permission, denial]] {
             let subject = try subject(rule(order.joined(separator: ",")))
@@ -105,7 +122,8 @@ import Testing
 
     @Test func `a profile that allows by default denies what it names`() throws {
         let subject = try subject(
-            #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "unshare", "action": "SCMP_ACT_ERRNO"}, {"names": ["statmount"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#)
+            #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "unshare", "action": "SCMP_ACT_ERRNO"}, {"names": ["statmount"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#
+        )
         #expect(try subject.answer("unshare") == SeccompProgramTests.errno(1))
         #expect(try subject.answer("read") == SeccompProgramTests.allow)
         #expect(try subject.answer("statmount") == SeccompProgramTests.kill)
@@ -118,7 +136,8 @@ import Testing
             {"names": ["write"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
             {"names": ["close"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}},
             {"names": ["dup"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "99.0"}},
-            {"names": ["fsync"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}}
+            {"names": ["fsync"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}},
+            {"names": ["openat2"], "action": "SCMP_ACT_ALLOW"}
             """#)
         let subject = try subject(text)
         for (call, isAllowed) in [("bpf", false), ("write", true), ("close", true), ("dup", false), ("fsync", false)] {

@@ -10,9 +10,9 @@ import Testing
         .deletingLastPathComponent().appendingPathComponent("profiles/seccomp")
 
     #if arch(x86_64)
-        static let native: UInt32 = 0xc000_003e
+    static let native: UInt32 = 0xc000_003e
     #else
-        static let native: UInt32 = 0xc000_00b7
+    static let native: UInt32 = 0xc000_00b7
     #endif
 
     static let allow: UInt32 = 0x7fff_0000
@@ -68,7 +68,9 @@ import Testing
         return SeccompCompiler.code(decisive?.action ?? profile.defaultAction)
     }
 
-    @Test(arguments: profiles) func `every number answers as the profile says, whatever the arguments`(name: String) throws {
+    @Test(arguments: profiles) func `every number answers as the profile says, whatever the arguments`(
+        name: String
+    ) throws {
         let subject = try Self.shipped(name)
         #expect(subject.unknownNames.isEmpty)
         var rules: [Int32: [SeccompProfile.Rule]] = [:]
@@ -94,20 +96,29 @@ import Testing
         var interesting: [Int: Set<UInt64>] = [:]
         for condition in rules.flatMap(\.conditions) {
             let expected = UInt64(condition.expected)
-            var values: Set<UInt64> = [0, .max, 0xffff_ffff, expected, expected + 1, expected | UInt64(~condition.mask)]
+            var values: Set<UInt64> = [
+                0, .max, 0xffff_ffff, expected, expected + 1, expected | UInt64(~condition.mask),
+            ]
             for bit in 0..<32 where condition.mask & 1 << bit != 0 { values.insert(expected ^ 1 << bit) }
             values.formUnion(values.map { $0 | 1 << 32 })
             interesting[Int(condition.argument), default: []].formUnion(values)
         }
-        return interesting.reduce([[UInt64](repeating: 0, count: 6), [UInt64](repeating: .max, count: 6)]) { found, entry in
-            found + found.flatMap { base in
-                entry.value.map { value in
-                    var changed = base
-                    changed[entry.key] = value
-                    return changed
+        return interesting.reduce([[UInt64](repeating: 0, count: 6), [UInt64](repeating: .max, count: 6)]) {
+            found, entry in
+            found
+                + found.flatMap { base in
+                    entry.value.map { value in
+                        var changed = base
+                        changed[entry.key] = value
+                        return changed
+                    }
                 }
-            }
         }
+    }
+
+    @Test(arguments: profiles) func `the program is short`(name: String) throws {
+        // A list of the same calls has over 400 instructions.
+        #expect(try Self.shipped(name).machine.program.count < 300)
     }
 
     @Test(arguments: profiles) func `other architectures and x32 kill the process`(name: String) throws {
@@ -117,7 +128,7 @@ import Testing
             #expect(try subject.answer(number, architecture: 0x4000_0028) == Self.kill)  // arm
         }
         #if arch(x86_64)
-            for number in Int32(0)...600 { #expect(try subject.answer(number | 0x4000_0000) == Self.kill) }
+        for number in Int32(0)...600 { #expect(try subject.answer(number | 0x4000_0000) == Self.kill) }
         #endif
     }
 
@@ -125,7 +136,8 @@ import Testing
         let subject = try Self.shipped(name)
         for call in [
             "read", "openat", "execve", "execveat", "mmap", "memfd_create", "mlock", "futex", "exit_group", "wait4",
-            "sched_getaffinity", "prctl", "rseq", "getrandom", "statx", "close_range", "faccessat2", "landlock_restrict_self",
+            "sched_getaffinity", "prctl", "rseq", "getrandom", "statx", "close_range", "faccessat2",
+            "landlock_restrict_self",
         ] {
             #expect(try subject.answer(call) == Self.allow, "\(call)")
         }
@@ -149,14 +161,16 @@ import Testing
             #expect(try subject.answer(call) == denied, "\(call)")
         }
         #if arch(x86_64)
-            for call in ["iopl", "ioperm", "modify_ldt", "uselib", "ustat", "_sysctl"] {
-                #expect(try subject.answer(call) == denied, "\(call)")
-            }
-            #expect(try subject.answer("mknod", 0, 0o020666) == denied)
-            #expect(try subject.answer("mknod", 0, 0o060666) == denied)
-            #expect(try subject.answer("mknod", 0, 0o010666) == Self.allow)
+        for call in ["iopl", "ioperm", "modify_ldt", "uselib", "ustat", "_sysctl"] {
+            #expect(try subject.answer(call) == denied, "\(call)")
+        }
+        #expect(try subject.answer("mknod", 0, 0o020666) == denied)
+        #expect(try subject.answer("mknod", 0, 0o060666) == denied)
+        #expect(try subject.answer("mknod", 0, 0o010666) == Self.allow)
         #endif
-        for flag in [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] as [UInt64] {
+        for flag in [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000]
+            as [UInt64]
+        {
             #expect(try subject.answer("clone", flag | 17) == denied)
             #expect(try subject.answer("clone", flag | 17 | 1 << 32) == denied)
         }
@@ -185,7 +199,8 @@ import Testing
         for family in UInt64(0)...46 {
             let inet: Set<UInt64> = [1, 2, 10, 16]
             #expect(try main.answer("socket", family, 1) == (inet.contains(family) ? Self.allow : denied), "\(family)")
-            #expect(try notifier.answer("socket", family, 1) == (inet.contains(family) ? Self.allow : denied), "\(family)")
+            #expect(
+                try notifier.answer("socket", family, 1) == (inet.contains(family) ? Self.allow : denied), "\(family)")
             #expect(try hook.answer("socket", family, 1) == (family == 1 ? Self.allow : denied), "\(family)")
             #expect(try hook.answer("socketpair", family, 1) == (family == 1 ? Self.allow : denied), "\(family)")
         }

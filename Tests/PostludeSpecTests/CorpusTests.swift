@@ -39,7 +39,7 @@ import Testing
     static let explained: [String: String] = [
         "spec.unsupported-feature": "out of scope, refused by the feature's name",
         "spec.unknown-component": "names a component that this hub does not have",
-        "inputs.missing": "needs params, as in Polyaxon",
+        "inputs.missing": "needs params",
         "spec.nothing-to-run": "a fragment with nothing to run, as in Polyaxon",
         "spec.unreadable-reference": "names a file that is not part of the corpus",
     ]
@@ -48,10 +48,13 @@ import Testing
     static func references(of row: Row, _ text: String) throws -> [String: String] {
         var found: [String: String] = [:]
         for reference in OperationReader.references(in: text, path: row.file) {
-            let target = URL(fileURLWithPath: "/" + row.path).deletingLastPathComponent().appendingPathComponent(reference)
-                .standardizedFileURL.path.dropFirst()
+            let target = URL(fileURLWithPath: "/" + row.path).deletingLastPathComponent().appendingPathComponent(
+                reference
+            )
+            .standardizedFileURL.path.dropFirst()
             let flat = (row.repository + "/" + target).replacingOccurrences(of: "/", with: "__")
-                .replacingOccurrences(of: row.repository.replacingOccurrences(of: "/", with: "__"),
+                .replacingOccurrences(
+                    of: row.repository.replacingOccurrences(of: "/", with: "__"),
                     with: row.repository.replacingOccurrences(of: "/", with: "_"))
             let url = Files.corpus.appendingPathComponent(flat)
             if FileManager.default.fileExists(atPath: url.path) { found[reference] = try Files.text(url) }
@@ -90,9 +93,9 @@ import Testing
                 let reasons = Set(errors.map { Self.explained[$0.code] ?? "UNEXPLAINED" })
                 if reasons.contains("UNEXPLAINED") {
                     unexplained.append(
-                        "\(row.file) (\(row.verdict)):\n" + errors.map { "  " + DiagnosticText.line($0) }.joined(separator: "\n"))
+                        "\(row.file) (\(row.verdict)):\n"
+                            + errors.map { "  " + DiagnosticText.line($0) }.joined(separator: "\n"))
                 }
-                if row.verdict == "accept", errors.contains(where: { $0.code == "inputs.missing" }) { print("corpus: \(row.file): \(errors)") }
                 let reason = Self.explained.keys.sorted(by: >).first { code in errors.contains { $0.code == code } }
                 counts["\(row.verdict): \(reason.flatMap { Self.explained[$0] } ?? "UNEXPLAINED")", default: 0] += 1
             case (false, false): counts["reject: refused as well", default: 0] += 1

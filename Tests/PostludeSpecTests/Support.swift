@@ -9,7 +9,8 @@ enum Files {
     static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().resolvingSymlinksInPath()
     static let corpus = tests.appendingPathComponent("Corpus")
     static let fixtures = tests.appendingPathComponent("Fixtures")
-    static let profiles = tests.deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("profiles")
+    static let profiles = tests.deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent(
+        "profiles")
 
     static func text(_ url: URL) throws -> String { try String(contentsOf: url, encoding: .utf8) }
 
@@ -18,7 +19,9 @@ enum Files {
         let url = FileManager.default.temporaryDirectory.appendingPathComponent("spec-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         defer {
-            do { try FileManager.default.removeItem(at: url) } catch { Issue.record("cannot remove \(url.path): \(error)") }
+            do { try FileManager.default.removeItem(at: url) } catch {
+                Issue.record("cannot remove \(url.path): \(error)")
+            }
         }
         return try body(url)
     }
@@ -33,7 +36,9 @@ enum Reading {
         Submission(path: path, text: text, references: references, workingDirectory: "/home/user/project")
     }
 
-    static func read(_ text: String, references: [String: String] = [:], params: [String: Value] = [:]) throws
+    static func read(
+        _ text: String, references: [String: String] = [:], params: [String: Value] = [:]
+    ) throws
         -> (operation: PostludeCore.Operation?, diagnostics: [Diagnostic])
     {
         var submission = submission(text, references: references)
@@ -42,7 +47,9 @@ enum Reading {
     }
 
     /// The operation of a text that is valid; fails the test with what was found otherwise.
-    static func operation(_ text: String, references: [String: String] = [:], params: [String: Value] = [:]) throws
+    static func operation(
+        _ text: String, references: [String: String] = [:], params: [String: Value] = [:]
+    ) throws
         -> PostludeCore.Operation
     {
         let (operation, diagnostics) = try read(text, references: references, params: params)

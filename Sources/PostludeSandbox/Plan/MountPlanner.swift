@@ -15,8 +15,8 @@ enum PlannedMount: Hashable, Sendable {
 
 /// Lays out the file system of a step; pure.
 ///
-/// The host's root is shown read-only, without what a job has no business in; kernel file systems are fresh; whatever is
-/// writable is private to the step, apart from the run's artifacts.
+/// The host's root is shown read-only, without what a job has no business in; kernel file systems are fresh; whatever
+/// is writable is private to the step, apart from the run's artifacts.
 struct MountPlanner {
     var host: HostRoot
     var profile: SandboxProfile
@@ -91,7 +91,9 @@ struct MountPlanner {
     private func kernel(_ layout: inout Layout) {
         layout.mounts.append(.operation(.proc(target: "/proc")))
         layout.mounts.append(tmpfs("/dev", bytes: 1 << 20, inodes: 1024, mode: 0o755, noExec: true))
-        for (name, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] as [(String, UInt32)] {
+        for (name, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)]
+            as [(String, UInt32)]
+        {
             layout.mounts.append(.device(DeviceNode(path: "/dev/\(name)", major: 1, minor: minor)))
         }
         layout.mounts.append(.device(DeviceNode(path: "/dev/tty", major: 5, minor: 0)))
@@ -116,7 +118,9 @@ struct MountPlanner {
         }
         layout.mounts.append(tmpfs("/run", bytes: 16 << 20, inodes: 4096, mode: 0o755, noExec: true))
         layout.view.set(.runtime, at: "/run")
-        if let resolver, InsideView.contains("/run", resolver) { layout.mounts.append(.host(resolver, target: resolver)) }
+        if let resolver, InsideView.contains("/run", resolver) {
+            layout.mounts.append(.host(resolver, target: resolver))
+        }
     }
 
     private func hide(_ layout: inout Layout) {
@@ -135,7 +139,9 @@ struct MountPlanner {
 
     /// Empty, and so that mount points can still be made in it where something is bound back.
     private func cover(_ path: String) -> PlannedMount {
-        let below = [working, user.home, directories.artifactsInside].compactMap { $0 } + extras + [String](directories.readOnly.values)
+        let below =
+            [working, user.home, directories.artifactsInside].compactMap { $0 } + extras
+            + [String](directories.readOnly.values)
         if below.contains(where: { InsideView.contains(path, $0) }) {
             return tmpfs(path, bytes: 1 << 20, inodes: 1024, mode: 0o755, noExec: true)
         }

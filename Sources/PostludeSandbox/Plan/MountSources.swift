@@ -43,13 +43,14 @@ final class MountSources {
             }
             return .bind(source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false)
         case .device(let node):
-            let source = try descriptors.shared("device:" + node.path) { () throws(SandboxError) in try device(node) }
+            let source = try descriptors.shared("device:\(node)") { () throws(SandboxError) in try device(node) }
             return .bind(source: source, target: node.path, readOnly: false, devices: true)
         case .operation(let operation): return operation
         }
     }
 
-    /// A directory that the agent made for the run. A job could have put a link where it once was, so no link is followed.
+    /// A directory that the agent made for the run. A job could have put a link where it once was, so no link is
+    /// followed.
     private func runDirectory(_ path: String, isWritable: Bool) throws(SandboxError) -> OwnedDescriptor {
         let directory = try open(
             path, OwnedDescriptor.pathOnly | O_DIRECTORY, resolving: [.noSymlinks, .noMagicLinks])
@@ -81,7 +82,8 @@ final class MountSources {
         return descriptor
     }
 
-    private func open(_ path: String, _ flags: Int32, resolving: PathResolution) throws(SandboxError) -> OwnedDescriptor {
+    private func open(_ path: String, _ flags: Int32, resolving: PathResolution) throws(SandboxError) -> OwnedDescriptor
+    {
         do {
             return try OwnedDescriptor.open(path, flags, at: AT_FDCWD, resolving: resolving)
         } catch {
@@ -122,8 +124,18 @@ struct AttemptFiles: ~Copyable {
         return file
     }
 
-    /// A log file. Not for appending: splice(2) refuses such files.
-    borrowing func log(_ name: String) throws(SandboxError) -> OwnedDescriptor { try create(name, 0) }
+    /// A log file. Not for appending: splice(2) refuses such files. The submitter may read it, and so may hooks of the
+    /// run, which run as the same user; nobody may write to it but the warden, which has it open.
+    borrowing func log(_ name: String, owner: UserIdentity) throws(SandboxError) -> OwnedDescriptor {
+        let file = try create(name, 0)
+        guard fchown(file.rawValue, owner.uid, owner.gid) == 0, fchmod(file.rawValue, 0o400) == 0 else {
+            throw SandboxError(
+                code: "sandbox.log-unavailable",
+                message: "Cannot give '\(path)/\(name)' to '\(owner.name)': \(errorText(errno)).",
+                hint: "Keep the state directory on a file system with Unix permissions.")
+        }
+        return file
+    }
 
     private borrowing func create(_ name: String, _ flags: Int32) throws(SandboxError) -> OwnedDescriptor {
         do {

@@ -3,8 +3,8 @@ import PostludeCore
 import PostludeLinux
 import PostludePlan
 
-/// Turns an attempt into a launch plan and the descriptors that it names. Nothing runs before it is done, so whatever is
-/// wrong is refused here, by name.
+/// Turns an attempt into a launch plan and the descriptors that it names. Nothing runs before it is done, so whatever
+/// is wrong is refused here, by name.
 struct PlanBuilder {
     var layout: CgroupLayout
     /// The compiled seccomp program (a sealed memfd); the caller's.
@@ -20,7 +20,8 @@ struct PlanBuilder {
         let hidden = profile.hide.compactMap(canonicalPath)
         let extras = try Self.extras(of: profile)
         let host = try HostRoot.read()
-        let resolver = profile.network == .host || spec.steps.contains { $0.network == .host }
+        let resolver =
+            profile.network == .host || spec.steps.contains { $0.network == .host }
             ? canonicalPath("/etc/resolv.conf") : nil
 
         // One visit as the submitter: what it may not reach on the host must not come within its reach inside.
@@ -77,8 +78,8 @@ struct PlanBuilder {
         for (index, step) in spec.steps.enumerated() {
             let own = try sources.operations(found.planner.own(of: step, devices: spec.devices))
             let outputs = (
-                try descriptors.add(try files.log("\(step.name).stdout.log")),
-                try descriptors.add(try files.log("\(step.name).stderr.log"))
+                try descriptors.add(try files.log("\(step.name).stdout.log", owner: spec.user)),
+                try descriptors.add(try files.log("\(step.name).stderr.log", owner: spec.user))
             )
             steps.append(
                 StepPlan(
@@ -93,8 +94,10 @@ struct PlanBuilder {
         }
         let plan = LaunchPlan(
             attempt: "\(spec.attempt)", hostname: "postlude-\(spec.attempt.run.short)", journal: journal,
-            limits: try limits.writes(Self.limits(of: spec), isStep: false), network: Self.network(spec.profile.network),
-            timeoutMilliseconds: Self.milliseconds(spec.timeoutSeconds ?? 0, atLeast: spec.timeoutSeconds == nil ? 0 : 1),
+            limits: try limits.writes(Self.limits(of: spec), isStep: false),
+            network: Self.network(spec.profile.network),
+            timeoutMilliseconds: Self.milliseconds(
+                spec.timeoutSeconds ?? 0, atLeast: spec.timeoutSeconds == nil ? 0 : 1),
             graceMilliseconds: Self.milliseconds(spec.graceSeconds, atLeast: 0), steps: steps)
         do {
             try plan.validate(descriptors: descriptors.raw.count)
@@ -124,7 +127,8 @@ struct PlanBuilder {
         for step in spec.steps {
             for (name, value) in step.environment {
                 guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
-                    throw refuse("Step '\(step.name)' cannot have an environment variable '\(name)': it holds '=' or NUL.")
+                    throw refuse(
+                        "Step '\(step.name)' cannot have an environment variable '\(name)': it holds '=' or NUL.")
                 }
             }
             guard !step.command.contains(where: { $0.utf8.contains(0) }) else {

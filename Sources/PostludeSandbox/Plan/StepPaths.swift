@@ -134,7 +134,8 @@ struct ProgramLookup {
         case .host: break
         }
         guard let target = canonicalPath(path) else {
-            return .failed(errno == ENOENT || errno == ENOTDIR ? Self.missing : "cannot be reached: \(errorText(errno))")
+            return .failed(
+                errno == ENOENT || errno == ENOTDIR ? Self.missing : "cannot be reached: \(errorText(errno))")
         }
         switch view.region(of: target) {
         case .runtime: return .found
@@ -168,6 +169,8 @@ extension SandboxError {
     static func programNotFound(_ name: String, step: String, _ why: String) -> SandboxError {
         SandboxError(
             code: "sandbox.program-not-found", message: "Step '\(step)' cannot start '\(name)': it \(why).",
-            hint: "Name a program of the host, of the working directory, or one that an init step puts into the artifacts.")
+            hint:
+                "Name a program of the host or the working directory, or one that an init step makes in the artifacts."
+        )
     }
 }

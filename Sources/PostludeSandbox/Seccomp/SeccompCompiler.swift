@@ -57,22 +57,43 @@ struct SeccompCompiler {
         }
         var unknown: [String] = []
         let resolved = try resolve(profile, unknown: &unknown)
-        let numbers = resolved.map(\.number)
-        let permitted = Set(resolved.filter { $0.action.isPermissive }.map(\.number))
-        // A denial that says what the default says, of a call that nothing allows, adds nothing.
-        let denials = resolved.filter { rule in
-            !rule.action.isPermissive && (rule.action != profile.defaultAction || permitted.contains(rule.number))
+        let others = profile.passedOver.map(SyscallTable.look(up:)).compactMap { lookup -> Int32? in
+            if case .number(let number) = lookup { number } else { nil }
         }
-        let permissions = resolved.filter { $0.action.isPermissive && $0.action != profile.defaultAction }
-        var instructions = try export(denials, defaultAction: .allow)
-        let rest = try export(permissions, defaultAction: profile.defaultAction)
-        Self.chain(&instructions, to: rest)
-        let newer = Self.unknownNumbers(above: UInt32(numbers.max() ?? 0), auditArchitecture: auditArchitecture)
-        let program = SeccompProgram(instructions: newer + instructions, unknownNames: unknown)
-        guard program.instructions.count <= 4096 else {
+        let highest = (resolved.map(\.number) + others).max() ?? 0
+        let whole = try program(resolved, profile, highest)
+        let instructions = try shortened(whole, resolved, profile, highest) ?? whole
+        guard instructions.count <= 4096 else {
             throw .seccompInvalid(file, at: "", "the program is longer than the kernel takes")
         }
-        return program
+        return SeccompProgram(instructions: instructions, unknownNames: unknown)
+    }
+
+    private func program(
+        _ rules: [ResolvedRule], _ profile: SeccompProfile, _ highest: Int32
+    ) throws(SandboxError) -> [SeccompProgram.Instruction] {
+        let permitted = Set(rules.filter { $0.action.isPermissive }.map(\.number))
+        // A denial that says what the default says, of a call that nothing allows, adds nothing.
+        let denials = rules.filter { rule in
+            !rule.action.isPermissive && (rule.action != profile.defaultAction || permitted.contains(rule.number))
+        }
+        let permissions = rules.filter { $0.action.isPermissive && $0.action != profile.defaultAction }
+        var instructions = try export(denials, defaultAction: .allow)
+        Self.chain(&instructions, to: try export(permissions, defaultAction: profile.defaultAction))
+        return Self.unknownNumbers(above: UInt32(highest), auditArchitecture: auditArchitecture) + instructions
+    }
+
+    /// A search tree for the numbers whose answer is fixed, and libseccomp's program for the others alone.
+    private func shortened(
+        _ whole: [SeccompProgram.Instruction], _ rules: [ResolvedRule], _ profile: SeccompProfile, _ highest: Int32
+    ) throws(SandboxError) -> [SeccompProgram.Instruction]? {
+        let architecture = auditArchitecture
+        guard let tree = SeccompRangeTree(of: whole, highest: UInt32(highest), architecture: architecture) else {
+            return nil
+        }
+        let conditional = Set(rules.filter { !$0.conditions.isEmpty }.map(\.number))
+        let rest = try program(rules.filter { conditional.contains($0.number) }, profile, highest)
+        return tree.instructions(architecture: architecture, before: rest)
     }
 
     private struct ResolvedRule {
@@ -161,14 +182,15 @@ struct SeccompCompiler {
     /// Turns each "allow" of the first program into a jump to the second.
     static func chain(_ first: inout [SeccompProgram.Instruction], to second: [SeccompProgram.Instruction]) {
         let end = first.count
-        for index in first.indices where first[index].code == BPF.returnConstant && first[index].operand == code(.allow) {
+        for index in first.indices where first[index].code == BPF.returnConstant && first[index].operand == code(.allow)
+        {
             first[index] = SeccompProgram.Instruction(BPF.jump, UInt32(end - index - 1))
         }
         first += second
     }
 
-    /// ENOSYS for every number above the last that was reviewed, so that programs fall back as on an older kernel. Other
-    /// architectures and x32 numbers are left to what follows, which kills.
+    /// ENOSYS for every number above the last that was reviewed, so that programs fall back as on an older kernel.
+    /// Other architectures and x32 numbers are left to what follows, which kills.
     static func unknownNumbers(
         above highest: UInt32, auditArchitecture: UInt32
     ) -> [SeccompProgram.Instruction] {
@@ -184,11 +206,11 @@ struct SeccompCompiler {
 
     private var auditArchitecture: UInt32 {
         #if arch(x86_64)
-            0xc000_003e
+        0xc000_003e
         #elseif arch(arm64)
-            0xc000_00b7
+        0xc000_00b7
         #else
-            #error("the seccomp compiler does not know this architecture")
+        #error("the seccomp compiler does not know this architecture")
         #endif
     }
 

@@ -41,6 +41,8 @@ struct SeccompProfile: Hashable, Sendable {
     /// `SCMP_ARCH_*`; empty when the file does not restrict them.
     var architectures: [String]
     var rules: [Rule]
+    /// Calls that only rules for other hosts name: known to the profile, so not newer than it.
+    var passedOver: [String] = []
 }
 
 /// What this host is, for the parts of a profile that apply only to some.
@@ -52,13 +54,13 @@ struct SeccompHost: Hashable, Sendable {
 
     static func current() -> SeccompHost {
         #if arch(x86_64)
-            SeccompHost(
-                architecture: "SCMP_ARCH_X86_64", dockerArchitecture: "amd64", kernel: KernelVersion.running())
+        SeccompHost(
+            architecture: "SCMP_ARCH_X86_64", dockerArchitecture: "amd64", kernel: KernelVersion.running())
         #elseif arch(arm64)
-            SeccompHost(
-                architecture: "SCMP_ARCH_AARCH64", dockerArchitecture: "arm64", kernel: KernelVersion.running())
+        SeccompHost(
+            architecture: "SCMP_ARCH_AARCH64", dockerArchitecture: "arm64", kernel: KernelVersion.running())
         #else
-            #error("the seccomp compiler does not know this architecture")
+        #error("the seccomp compiler does not know this architecture")
         #endif
     }
 }
@@ -107,11 +109,13 @@ extension SeccompProfile {
             raw.defaultAction, errno: raw.defaultErrnoRet, at: "defaultAction")
         var architectures = raw.architectures ?? []
         for entry in raw.archMap ?? [] { architectures.append(entry.architecture) }
-        var rules: [Rule] = []
+        var profile = SeccompProfile(defaultAction: defaultAction, architectures: architectures, rules: [])
         for (index, entry) in (raw.syscalls ?? []).enumerated() {
-            rules += try reader.rules(entry, at: "syscalls[\(index)]")
+            let rules = try reader.rules(entry, at: "syscalls[\(index)]")
+            profile.rules += rules
+            if rules.isEmpty { profile.passedOver += entry.names ?? [] }
         }
-        return SeccompProfile(defaultAction: defaultAction, architectures: architectures, rules: rules)
+        return profile
     }
 
     private static func place(of error: DecodingError) -> String {
@@ -259,13 +263,14 @@ private struct Reader {
             }
         case "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT":
             throw .seccompInvalid(
-                file, at: "\(place).op", "\(argument.op) compares 64 bits, which the upper half of a 32-bit argument fools")
+                file, at: "\(place).op",
+                "\(argument.op) compares 64 bits, which the upper half of a 32-bit argument fools")
         case _: throw .seccompInvalid(file, at: "\(place).op", "'\(argument.op)' is not a comparison")
         }
     }
 
-    /// Docker's conditions. Steps have no capabilities: what is included for one never applies, what is excluded for one
-    /// always does.
+    /// Docker's conditions. Steps have no capabilities: what is included for one never applies, what is excluded for
+    /// one always does.
     private func applies(_ entry: RawProfile.Syscall, at place: String) throws(SandboxError) -> Bool {
         if let includes = entry.includes {
             if let caps = includes.caps, !caps.isEmpty { return false }
@@ -274,7 +279,9 @@ private struct Reader {
         }
         if let excludes = entry.excludes {
             if let arches = excludes.arches, arches.contains(host.dockerArchitecture) { return false }
-            if let text = excludes.minKernel, host.kernel >= (try kernel(text, at: "\(place).excludes")) { return false }
+            if let text = excludes.minKernel, host.kernel >= (try kernel(text, at: "\(place).excludes")) {
+                return false
+            }
         }
         return true
     }

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import Synchronization
 
-/// Compiled seccomp programs by the content of their profiles, kept as sealed memfds as long as the agent runs. Library,
-/// kernel and architecture are the same for one process; after an upgrade there is a new one.
+/// Compiled seccomp programs by the content of their profiles, kept as sealed memfds as long as the agent runs.
+/// Library, kernel and architecture are the same for one process; after an upgrade there is a new one.
 final class SeccompPrograms: Sendable {
     private let directory: String
     private let host: SeccompHost

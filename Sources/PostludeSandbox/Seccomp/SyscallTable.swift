@@ -27,8 +27,8 @@ enum SyscallTable {
             "listns": 470, "rseq_slice_yield": 471,
         ]
         #if arch(x86_64)
-            table["uretprobe"] = 335
-            table["uprobe"] = 336
+        table["uretprobe"] = 335
+        table["uprobe"] = 336
         #endif
         return table
     }()

@@ -1,0 +1,202 @@
+import Foundation
+import PostludeAPI
+import PostludeCore
+import Testing
+
+/// The command line with agents of its own: started on demand, killed, idle, refused.
+@Suite(.enabled(if: isRoot)) struct OwnAgentTests {
+    private static func job(_ script: String, more: String = "") -> String {
+        """
+        version: 1.1
+        kind: operation
+        \(more)
+        component:
+          termination: {}
+          run:
+            kind: job
+            container:
+              command: [/bin/sh, -c, "\(script)"]
+
+        """
+    }
+
+    @Test func `the exit status is the run's, and main's output is the program's`() async throws {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("echo out; echo err >&2"), to: "good.yaml")
+            try agent.write(Self.job("exit 3"), to: "bad.yaml")
+            try agent.write(Self.job("true", more: "conditions: \"{{ 1 > 2 }}\""), to: "skipped.yaml")
+            let good = try await agent.postlude("run", "good.yaml")
+            #expect(good.status == 0 && good.output == "out\n" && good.error.contains("err\n"), "\(good)")
+            #expect(good.error.contains("succeeded") && good.error.contains("RUN "))
+            let bad = try await agent.postlude("run", "bad.yaml")
+            #expect(bad.status == 1 && bad.error.contains("exit 3"), "\(bad)")
+            let skipped = try await agent.postlude("run", "skipped.yaml")
+            #expect(skipped.status == 5, "\(skipped)")
+            let report = try await agent.postlude("report", "--format", "csv")
+            #expect(report.output.split(separator: "\r\n").count == 3, "\(report)")
+        }
+    }
+
+    @Test func `two commands at once start one agent`() async throws {
+        try await OwnAgent.run { agent async throws in
+            async let first = agent.postlude("version")
+            async let second = agent.postlude("ps")
+            async let third = agent.postlude("devices")
+            let results = try await [first, second, third]
+            // `version` starts none, and finds it or not.
+            #expect(results.map(\.status) == [0, 0, 0], "\(results)")
+            let log = try String(contentsOfFile: agent.state + "/agent.log", encoding: .utf8)
+            #expect(log.components(separatedBy: "agent ready").count == 2, "\(log)")
+        }
+    }
+
+    @Test func `following goes on when the agent is killed, and no line is lost or told twice`() async throws {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("echo one; until [ -e go ]; do sleep 0.01; done; echo two"), to: "job.yaml")
+            let command = try agent.start(["run", "job.yaml"])
+            var seen = ""
+            try await command.reads("one\n", into: &seen)
+            let killed = try await agent.pid()
+            #expect(kill(killed, SIGKILL) == 0)
+            await agent.awaitEnd()
+            try agent.write("", to: "go")
+            let result = await command.result(after: seen)
+            #expect(result.status == 0 && result.output == "one\ntwo\n", "\(result)")
+            #expect(try await agent.pid() != killed)
+            #expect(result.error.components(separatedBy: "step main started").count == 2, "\(result.error)")
+        }
+    }
+
+    @Test func `a run outlives its agent's orderly end and is taken up by the next`() async throws {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("until [ -e go ]; do sleep 0.01; done; echo done"), to: "job.yaml")
+            let id = try await agent.postlude("submit", "job.yaml").output.trimmingCharacters(in: .whitespacesAndNewlines)
+            var waiting = true
+            let events = AgentClient(socketPath: agent.socket)
+            let cut = await #expect(throws: ClientError.self) {
+                try await events.events(of: id) { event in
+                    guard waiting, event.subject == "running" else { return }
+                    waiting = false
+                    let pid = try await agent.pid()
+                    #expect(kill(pid, SIGTERM) == 0)
+                }
+            }
+            #expect(cut?.kind == .lost)
+            await agent.awaitEnd()
+            #expect(!FileManager.default.fileExists(atPath: agent.socket))
+            try agent.write("", to: "go")
+            let logs = try await agent.postlude("logs", "-f", id)
+            #expect(logs.output == "done\n", "\(logs)")
+        }
+    }
+
+    @Test func `Ctrl-C stops the run and ends with 130`() async throws {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("echo up; exec sleep 1000"), to: "job.yaml")
+            let command = try agent.start(["run", "job.yaml"])
+            var seen = ""
+            try await command.reads("up\n", into: &seen)
+            #expect(kill(command.pid, SIGINT) == 0)
+            let result = await command.result(after: seen)
+            #expect(result.status == 130 && result.error.contains("Ctrl-C again"), "\(result)")
+            let runs = try await AgentClient(socketPath: agent.socket).runs()
+            #expect(runs.map(\.status) == [.stopped])
+        }
+    }
+
+    @Test func `a second Ctrl-C leaves the run to itself`() async throws {
+        try await OwnAgent.run { agent async throws in
+            // It does not end at SIGTERM until told to, so the second Ctrl-C always comes in between.
+            try agent.write(Self.job("trap 'echo asked' TERM; echo up; until [ -e go ]; do sleep 0.01; done"), to: "job.yaml")
+            let command = try agent.start(["run", "job.yaml"])
+            var seen = ""
+            try await command.reads("up\n", into: &seen)
+            #expect(kill(command.pid, SIGINT) == 0)
+            try await command.reads("asked\n", into: &seen)
+            #expect(kill(command.pid, SIGINT) == 0)
+            let result = await command.result(after: seen)
+            #expect(result.status == 130 && result.error.contains("detached"), "\(result)")
+            let runs = try await AgentClient(socketPath: agent.socket).runs()
+            #expect(runs.map(\.status) == [.stopping])
+            try agent.write("", to: "go")
+        }
+    }
+
+    @Test func `an agent with nothing to do leaves and takes its socket along`() async throws {
+        try await OwnAgent.run(configuration: "idleExitSeconds: 1") { agent async throws in
+            #expect(try await agent.postlude("ps").status == 0)
+            await agent.awaitEnd()
+            #expect(!FileManager.default.fileExists(atPath: agent.socket))
+            #expect(try await agent.postlude("ps", "--no-start").status == 4)
+            #expect(try await agent.postlude("ps").status == 0)
+        }
+    }
+
+    @Test func `a second agent on the same state directory is refused and harms nothing`() async throws {
+        try await OwnAgent.run { agent async throws in
+            #expect(try await agent.postlude("ps").status == 0)
+            let second = try await agent.daemon("--socket", agent.directory.appendingPathComponent("other.sock").path).result()
+            #expect(second.status == 1 && second.error.contains("code=store.already-in-use") && second.error.contains("hint="), "\(second)")
+            #expect(try await agent.postlude("ps").status == 0)
+        }
+    }
+
+    @Test(arguments: [
+        ("wardenPath: /nonexistent/warden", "agent.no-warden"), ("profilesDirectory: /nonexistent", "config.duplicate-key"),
+        ("hubDirectory: /nonexistent/hub", "spec."), ("devices: [{id: a, class: example.com/x, nodes: [/nonexistent]}]", "devices."),
+        ("devices: [{id: a, class: example.com/x, nodes: [/etc/passwd]}]", "devices."), ("memory: lots", "config."), ("nothing: 1", "spec."),
+    ])
+    func `what the agent cannot start with is told to whoever starts it`(configuration: String, code: String) async throws {
+        try await OwnAgent.run(configuration: configuration) { agent async throws in
+            let result = try await agent.daemon().result()
+            #expect(result.status == 1 && result.error.contains("code=") && result.error.contains("hint="), "\(result)")
+            let command = try await agent.postlude("ps", "--json")
+            let envelope = try Wire.decode([String: ErrorEnvelope].self, from: command.output.utf8)["error"]
+            #expect(command.status == 4 || command.status == 2, "\(command)")
+            #expect(envelope?.hint != nil && envelope?.message.isEmpty == false)
+        }
+    }
+
+    @Test func `the agent needs root and says so to whoever is not`() async throws {
+        try await OwnAgent.run { agent async throws in
+            let copies = agent.directory.appendingPathComponent("bin")
+            try FileManager.default.createDirectory(at: copies, withIntermediateDirectories: true)
+            for name in ["postlude", "postluded"] {
+                let install = try Command(
+                    URL(fileURLWithPath: "/usr/bin/install"), ["-m", "755", LiveAgent.executable(name).path, copies.appendingPathComponent(name).path],
+                    in: agent.directory)
+                #expect(await install.result().status == 0)
+            }
+            let home = agent.directory.appendingPathComponent("home")
+            try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o777])
+            try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: home.path)
+            let command = try Command(
+                URL(fileURLWithPath: "/usr/bin/setpriv"),
+                ["--reuid", "65534", "--regid", "65534", "--clear-groups", copies.appendingPathComponent("postlude").path, "ps"],
+                in: agent.directory, environment: ["HOME": home.path])
+            let result = await command.result()
+            #expect(result.status == 4 && result.error.contains("[agent.not-root]") && result.error.contains("hint: "), "\(result)")
+        }
+    }
+
+    @Test(arguments: [["--bogus"], ["--idle-exit", "-1"], ["--socket", "x"], ["--log-format", "xml"], ["--ready-fd", "1"], ["extra"]])
+    func `a wrong command line of the agent ends with 2`(arguments: [String]) async throws {
+        try await OwnAgent.run { agent async throws in
+            let result = try await Command(LiveAgent.executable("postluded"), arguments, in: agent.directory).result()
+            #expect(result.status == 2 && !result.error.isEmpty, "\(result)")
+        }
+    }
+
+    @Test func `log lines are JSON documents when asked for`() async throws {
+        try await OwnAgent.run { agent async throws in
+            let daemon = try agent.daemon("--log-format", "json", "--ready-fd", "9", "--idle-exit", "1")
+            let result = await daemon.result()
+            #expect(result.status == 0, "\(result)")
+            for line in result.error.split(separator: "\n") {
+                let fields = try Wire.decode([String: String].self, from: line.utf8)
+                #expect(fields["level"] != nil && fields["message"] != nil && fields["time"]?.hasSuffix("Z") == true)
+            }
+            #expect(result.error.contains("agent ready") && result.error.contains("agent ended"))
+        }
+    }
+}

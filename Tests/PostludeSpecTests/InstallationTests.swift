@@ -1,0 +1,184 @@
+import Foundation
+import PostludeCore
+import Testing
+
+@testable import PostludeSpec
+
+/// The files that are installed, and the readers of the administrator's.
+@Suite struct InstallationTests {
+    @Test func `the installed profiles are what they promise`() throws {
+        let profiles = try ProfileCatalog.load(directory: Files.profiles.appendingPathComponent("sandbox").path)
+        #expect(Set(profiles.keys) == ["main", "hook", "notifier"])
+        let main = try #require(profiles["main"])
+        #expect(main.network == .loopback && main.devices == .leased && main.seccomp == "main")
+        #expect(Set(main.requires) == Set(SandboxProfile.Requirement.allCases))
+        let hook = try #require(profiles["hook"])
+        #expect(hook.network == .none && hook.devices == .none && hook.seccomp == "hook")
+        #expect(Set(hook.requires) == Set(SandboxProfile.Requirement.allCases))
+        let notifier = try #require(profiles["notifier"])
+        #expect(notifier.network == .host && notifier.devices == .none && notifier.seccomp == "notifier")
+        #expect(notifier.readOnly.contains("/run/systemd/resolve/stub-resolv.conf?"))
+        for profile in profiles.values {
+            #expect(profile.hide.contains("/root") && profile.hide.contains("/home") && profile.hide.contains("/run"))
+            #expect(!profile.description.isEmpty)
+            let seccomp = Files.profiles.appendingPathComponent("seccomp/\(profile.seccomp).json").path
+            #expect(FileManager.default.fileExists(atPath: seccomp), "\(seccomp)")
+        }
+    }
+
+    static let badProfiles: [(String, String)] = [
+        ("network: all", "spec.invalid-value"), ("devices: some", "spec.invalid-value"),
+        ("hide: [home]", "spec.invalid-value"),
+        ("hide: [/a/../b]", "spec.invalid-value"), ("readOnly: [a?]", "spec.invalid-value"),
+        ("seccomp: ../x", "spec.invalid-value"),
+        ("tmp: big", "spec.invalid-value"), ("requires: [secomp]", "spec.invalid-value"),
+        ("maxPIDs: 1", "spec.invalid-value"),
+        ("network: {a: b}", "spec.wrong-type"), ("colour: red", "spec.unknown-key"),
+        ("name: other", "profile.wrong-name"),
+        ("hide: /home", "spec.wrong-type"), ("", "spec.empty"), ("defaultCPU: -1", "spec.invalid-value"),
+    ]
+
+    @Test(arguments: badProfiles)
+    func `a bad profile is told with its place`(text: String, code: String) {
+        let error = #expect(throws: SpecError.self) { try ProfileCatalog.read(text, path: "p.yaml", name: "p") }
+        #expect(error?.code == code)
+        #expect(error?.diagnostics.first?.place?.file == "p.yaml")
+        #expect(error?.hint?.isEmpty == false)
+    }
+
+    @Test func `a directory without profiles is an error`() throws {
+        #expect(throws: SpecError.self) { try ProfileCatalog.load(directory: "/nonexistent/profiles") }
+        try Files.withTemporaryDirectory { directory in
+            let error = #expect(throws: SpecError.self) { try ProfileCatalog.load(directory: directory.path) }
+            #expect(error?.code == "profile.missing-directory")
+            for name in ["a", "b"] {
+                try "network: all\n".write(
+                    to: directory.appendingPathComponent("\(name).yaml"), atomically: true, encoding: .utf8)
+            }
+            let both = #expect(throws: SpecError.self) { try ProfileCatalog.load(directory: directory.path) }
+            #expect(both?.diagnostics.count == 2)
+        }
+    }
+
+    // MARK: Hub
+
+    @Test func `every component of the hub can be read as a hook and says what it is for`() throws {
+        let hub = try Reading.hub()
+        #expect(hub.names == ["summary", "webhook"])
+        for name in hub.names {
+            let params = name == "webhook" ? "\n  params: {url: {value: \"https://e.org/x\"}}" : ""
+            let operation = try Reading.operation(Reading.job + "hooks:\n- hubRef: \(name)\(params)\n")
+            #expect(operation.hooks.first?.component.job.profile != nil)
+            #expect(operation.notes.isEmpty, "\(operation.notes)")
+            #expect(try hub.component(named: name).text.contains("description: |"))
+        }
+    }
+
+    @Test(arguments: ["../x", "a/b", ".hidden", "", "a:b:c", "a:", ":a", "a:../b", "/etc/passwd", "a\0b"])
+    func `no reference leaves the hub`(reference: String) throws {
+        let hub = try Reading.hub()
+        let error = #expect(throws: SpecError.self) { try hub.component(named: reference) }
+        #expect(error?.code == "spec.invalid-value")
+    }
+
+    @Test func `a tag names a file of its own`() throws {
+        try Files.withTemporaryDirectory { directory in
+            try FileManager.default.createDirectory(
+                at: directory.appendingPathComponent("c"), withIntermediateDirectories: true)
+            try "latest".write(to: directory.appendingPathComponent("c.yaml"), atomically: true, encoding: .utf8)
+            try "two".write(to: directory.appendingPathComponent("c/2.0.yaml"), atomically: true, encoding: .utf8)
+            let hub = try Hub(directory: directory.path)
+            #expect(try hub.component(named: "c").text == "latest")
+            #expect(try hub.component(named: "c:latest").text == "latest")
+            #expect(try hub.component(named: "c:2.0").text == "two")
+            #expect(throws: SpecError.self) { try hub.component(named: "c:3") }
+        }
+        #expect(throws: SpecError.self) { try Hub(directory: "/nonexistent/hub") }
+        #expect(throws: SpecError.self) { try Hub.empty.component(named: "a") }
+    }
+
+    // MARK: Configuration
+
+    static let user = AgentConfiguration.defaults(
+        uid: 1000, environment: ["XDG_RUNTIME_DIR": "/run/user/1000"], home: "/home/u")
+
+    @Test func `defaults follow the user`() {
+        let root = AgentConfiguration.defaults(uid: 0, environment: ["XDG_STATE_HOME": "/x"], home: "/root")
+        #expect(root.stateDirectory == "/var/lib/postlude" && root.socket == "/run/postlude/agent.sock")
+        #expect(root.idleExitSeconds == nil)
+        #expect(Self.user.stateDirectory == "/home/u/.local/state/postlude")
+        #expect(Self.user.socket == "/run/user/1000/postlude/agent.sock")
+        #expect(Self.user.idleExitSeconds == 300)
+        let bare = AgentConfiguration.defaults(
+            uid: 5, environment: ["XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "relative"], home: "/h")
+        #expect(bare.stateDirectory == "/s/postlude" && bare.socket == "/s/postlude/agent.sock")
+    }
+
+    @Test func `a configuration is read over the defaults`() throws {
+        let text = """
+            # Everything there is.
+            stateDirectory: /srv/postlude
+            socket: /run/p.sock
+            profilesDirectory: /etc/postlude/profiles
+            hubDirectory: /etc/postlude/hub
+            wardenPath: /usr/libexec/postlude-warden
+            devices:
+            - {id: dev0, class: example.org/d, nodes: [/dev/null, /dev/zero], environment: {DEVICE: 0}}
+            memory: 16Gi
+            cpus: 3.5
+            idleExitSeconds: 60
+            administratorsGroup: wheel
+            """
+        let read = try AgentConfigurationReader.read(text, path: "p.yaml", defaults: Self.user)
+        #expect(
+            read
+                == AgentConfiguration(
+                    stateDirectory: "/srv/postlude", socket: "/run/p.sock", profilesDirectory: "/etc/postlude/profiles",
+                    hubDirectory: "/etc/postlude/hub", wardenPath: "/usr/libexec/postlude-warden",
+                    devices: [
+                        .init(
+                            id: "dev0", deviceClass: "example.org/d", nodes: ["/dev/null", "/dev/zero"],
+                            environment: ["DEVICE": "0"])
+                    ],
+                    memoryBytes: 16 << 30, milliCPU: 3500, idleExitSeconds: 60, administratorsGroup: "wheel"))
+        #expect(try AgentConfigurationReader.read("# nothing\n\n", path: "p", defaults: Self.user) == Self.user)
+        let beside = AgentConfiguration(stateDirectory: "/a", socket: "/a/agent.sock")
+        #expect(
+            try AgentConfigurationReader.read("stateDirectory: /b\n", path: "p", defaults: beside).socket
+                == "/b/agent.sock")
+    }
+
+    static let badConfigurations: [(String, String, Int, Int)] = [
+        ("stateDirectry: /a", "spec.unknown-key", 1, 1), ("stateDirectory: a", "config.invalid-path", 1, 17),
+        ("socket: /\(String(repeating: "a", count: 120))", "config.invalid-path", 1, 9),
+        ("memory: lots", "spec.invalid-value", 1, 9),
+        ("cpus: 0", "spec.invalid-value", 1, 7), ("idleExitSeconds: soon", "spec.wrong-type", 1, 18),
+        ("devices: {a: b}", "spec.wrong-type", 1, 10), ("devices: [{id: a}]", "spec.missing-key", 1, 11),
+        ("devices: [{id: a, class: c, nodes: [/etc/passwd]}]", "spec.invalid-value", 1, 36),
+        (
+            "devices: [{id: a, class: c, nodes: [/dev/a]}, {id: a, class: c, nodes: [/dev/b]}]",
+            "config.duplicate-device", 1, 47
+        ),
+        ("devices: [{id: a, class: c, nodes: [/dev/a], environment: {1x: y}}]", "spec.invalid-value", 1, 60),
+        ("- a", "spec.wrong-type", 1, 1), ("a: [", "spec.yaml", 2, 1),
+        ("administratorsGroup: 5", "spec.wrong-type", 1, 22),
+    ]
+
+    @Test(arguments: badConfigurations)
+    func `a bad configuration is told with its place`(text: String, code: String, line: Int, column: Int) {
+        let error = #expect(throws: SpecError.self) {
+            try AgentConfigurationReader.read(text + "\n", path: "p.yaml", defaults: Self.user)
+        }
+        #expect(error?.code == code)
+        #expect(error?.diagnostics.first?.place == SourcePlace(file: "p.yaml", line: line, column: column))
+        #expect(error?.hint?.isEmpty == false)
+    }
+
+    @Test func `a configuration that cannot be read is told`() {
+        let error = #expect(throws: SpecError.self) {
+            try AgentConfigurationReader.load(path: "/nonexistent/postlude.yaml", defaults: Self.user)
+        }
+        #expect(error?.code == "spec.unreadable-file")
+        #expect(error?.message.contains("No such file") == true)
+    }
+}
