@@ -31,19 +31,19 @@ let tests: [Target] = [
     test("PostludeSpecTests", ["PostludeSpec", "PostludeCore"], excluding: ["Corpus", "Fixtures"]),
     test("PostludePlanTests", ["PostludePlan"]),
     test("PostludeLinuxTests", ["PostludeLinux", "CLinux"]),
-    test("PostludeWardenTests", ["PostludePlan", "PostludeLinux", "PostludeWarden"]),
-    test("PostludeSandboxTests", ["PostludeSandbox", "PostludeCore", "PostludePlan", "PostludeLinux", "PostludeWarden"]),
+    test("PostludeWardenTests", ["PostludePlan", "PostludeLinux", "CLinux"]),
+    test("PostludeSandboxTests", ["PostludeSandbox", "PostludeDevices", "PostludeCore", "PostludePlan", "PostludeLinux"]),
     test("PostludeDevicesTests", ["PostludeDevices", "PostludeCore", "CLinux"]),
     test("PostludeStoreTests", ["PostludeStore", "PostludeCore", grdb]),
     test(
         "PostludeEngineTests",
         [
             "PostludeEngine", "PostludeCore", "PostludeStore", "PostludeSandbox", "PostludeDevices", "PostludeSpec",
-            "PostludeWarden", logging, grdb,
+            logging, grdb,
         ]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", hummingbirdTesting, logging]),
-    test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"]),
+    test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
 let package = Package(

@@ -30,7 +30,8 @@ public struct AgentClient: Sendable {
             Transport.Request(
                 target: RequestTarget(
                     "runs",
-                    query: [("hooks", includeHooks ? nil : "false"), ("limit", limit.map(String.init)), ("user", user)])))
+                    query: [("hooks", includeHooks ? nil : "false"), ("limit", limit.map(String.init)), ("user", user)])
+            ))
         return list.runs
     }
 

@@ -13,7 +13,8 @@ struct AgentLauncher: Sendable {
     init(settings: AgentSettings) throws(CommandFailure) {
         guard let executable = Installation.current()?.agent else {
             throw CommandFailure(
-                .unreachable, "cli.no-agent-executable", "No agent is running, and there is no `postluded` beside this program.",
+                .unreachable, "cli.no-agent-executable",
+                "No agent is running, and there is no `postluded` beside this program.",
                 hint: "Install both, or start the system's agent.")
         }
         self.settings = settings
@@ -26,7 +27,9 @@ struct AgentLauncher: Sendable {
         try makeDirectory(directory)
         let lock = try openFile("\(directory)/start.lock", flags: O_RDWR | O_CREAT, mode: 0o600)
         defer { _ = close(lock) }
-        while flock(lock, LOCK_EX) != 0 { guard errno == EINTR else { throw failure("lock", "\(directory)/start.lock") } }
+        while flock(lock, LOCK_EX) != 0 {
+            guard errno == EINTR else { throw failure("lock", "\(directory)/start.lock") }
+        }
         guard !answers() else { return }
         let log = try openFile("\(directory)/agent.log", flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
         defer { _ = close(log) }
@@ -121,7 +124,8 @@ struct AgentLauncher: Sendable {
             message = try Wire.decode(Readiness.self, from: bytes)
         } catch {
             throw CommandFailure(
-                .unreachable, "cli.agent-died", "The agent ended before it was ready.", hint: "Its log '\(log)' says why.")
+                .unreachable, "cli.agent-died", "The agent ended before it was ready.",
+                hint: "Its log '\(log)' says why.")
         }
         switch message {
         case .ready: return

@@ -58,10 +58,13 @@ public enum EntryPoint {
             let code = RootCommand.exitCode(for: error)
             guard code != .success else { return nil }
             guard code == .validationFailure else {
-                return CommandFailure(.refused, "cli.internal", "Something went wrong here: \(error).", hint: "This is a fault of Postlude.")
+                return CommandFailure(
+                    .refused, "cli.internal", "Something went wrong here: \(error).",
+                    hint: "This is a fault of Postlude.")
             }
             return CommandFailure(
-                .usage, "cli.usage", RootCommand.message(for: error), hint: "`postlude help` and `postlude help <command>` say more.")
+                .usage, "cli.usage", RootCommand.message(for: error),
+                hint: "`postlude help` and `postlude help <command>` say more.")
         }
     }
 

@@ -50,7 +50,9 @@ struct EventText {
             guard status != .created, status != .compiled else { return nil }
             return status.coloured(style) + (detail.isEmpty ? "" : "  \(detail)")
         case .step:
-            guard !subject.isEmpty else { return "\(event.what.visible) the steps" + (detail.isEmpty ? "" : " (\(detail))") }
+            guard !subject.isEmpty else {
+                return "\(event.what.visible) the steps" + (detail.isEmpty ? "" : " (\(detail))")
+            }
             return "step \(style.bold(subject)) \(event.what.visible)" + (detail.isEmpty ? "" : ": \(detail)")
         case .device: return device(event, subject, detail)
         case .hook: return hook(event, subject, detail)

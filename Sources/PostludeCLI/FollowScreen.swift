@@ -54,7 +54,10 @@ actor FollowScreen {
             return try text.isEmpty ? () : document(.output(step, stream, text))
         }
         if isPlain(key), !streams.terminal.output { return try streams.write(Array(bytes), to: STDOUT_FILENO) }
-        var text = texts[key] ?? OutputText(keepsColour: isPlain(key) ? streams.terminal.outputStyle.colour : streams.terminal.errorStyle.colour)
+        var text =
+            texts[key]
+            ?? OutputText(
+                keepsColour: isPlain(key) ? streams.terminal.outputStyle.colour : streams.terminal.errorStyle.colour)
         let lines = text.feed(bytes)
         texts[key] = text
         try write(lines, of: key)

@@ -9,7 +9,9 @@ enum InputFile {
     /// The text of the file, or of standard input for `-`; throws a `CommandFailure` that says what is wrong with it.
     static func text(at path: String, limit: Int = limit) throws(CommandFailure) -> String {
         guard !path.isEmpty else {
-            throw CommandFailure(.usage, "cli.file-name-empty", "The file's name is empty.", hint: "Name a file, or - for standard input.")
+            throw CommandFailure(
+                .usage, "cli.file-name-empty", "The file's name is empty.",
+                hint: "Name a file, or - for standard input.")
         }
         guard !path.utf8.contains(0) else {
             throw CommandFailure(.usage, "cli.file-name-invalid", "The file's name holds a NUL.", hint: nil)
@@ -19,7 +21,8 @@ enum InputFile {
         switch SourceText.decode(bytes, path: path) {
         case .success(let decoded): text = decoded
         case .failure(let error):
-            throw CommandFailure(.usage, error.code, "'\(path)': \(error.message)", hint: error.hint, details: error.diagnostics)
+            throw CommandFailure(
+                .usage, error.code, "'\(path)': \(error.message)", hint: error.hint, details: error.diagnostics)
         }
         guard text.contains(where: { !$0.isWhitespace }) else {
             throw CommandFailure(
@@ -61,16 +64,19 @@ enum InputFile {
         switch code {
         case ENOENT:
             CommandFailure(
-                .usage, "cli.file-missing", "There is no file '\(path)'.", hint: "Check the name and the directory you are in.")
+                .usage, "cli.file-missing", "There is no file '\(path)'.",
+                hint: "Check the name and the directory you are in.")
         case EACCES, EPERM:
             CommandFailure(
-                .usage, "cli.file-denied", "You may not read '\(path)'.", hint: "Check the file's owner and mode, and its directories'.")
+                .usage, "cli.file-denied", "You may not read '\(path)'.",
+                hint: "Check the file's owner and mode, and its directories'.")
         case ENOTDIR:
             CommandFailure(
                 .usage, "cli.file-missing", "A part of '\(path)' is a file, not a directory.", hint: "Check the path.")
         case ELOOP:
             CommandFailure(
-                .usage, "cli.file-link-loop", "The links at '\(path)' lead in a circle.", hint: "Repair the symbolic links.")
+                .usage, "cli.file-link-loop", "The links at '\(path)' lead in a circle.",
+                hint: "Repair the symbolic links.")
         case ENAMETOOLONG:
             CommandFailure(.usage, "cli.file-name-invalid", "The file's name is too long.", hint: "Check the path.")
         default:

@@ -32,7 +32,9 @@ struct InspectText {
             ("User", "\(run.user.visible) (uid \(run.uid))"),
             ("Status", run.status.coloured(style) + (run.message.isEmpty ? "" : "  \(run.message.visible)")),
         ]
-        if let upstream = run.upstream { rows.append(("Hook of", "\(upstream) (\(run.hookName?.visible ?? "unnamed"))")) }
+        if let upstream = run.upstream {
+            rows.append(("Hook of", "\(upstream) (\(run.hookName?.visible ?? "unnamed"))"))
+        }
         rows += [
             ("Created", Units.timestamp(run.createdAt)), ("Queued", Units.timestamp(run.queuedAt)),
             ("Started", Units.timestamp(run.startedAt)), ("Finished", Units.timestamp(run.finishedAt)),
@@ -81,7 +83,8 @@ struct InspectText {
                 + " groups [\(receipt.groups.map(String.init).joined(separator: " "))],"
                 + " no_new_privs \(receipt.noNewPrivileges ? "yes" : "no")",
             "    namespaces    \(pairs(receipt.namespaces.mapValues(String.init)).visible)"
-                + (receipt.sharedNamespaces.isEmpty ? "" : "; the host's: \(receipt.sharedNamespaces.joined(separator: " "))"),
+                + (receipt.sharedNamespaces.isEmpty
+                    ? "" : "; the host's: \(receipt.sharedNamespaces.joined(separator: " "))"),
             "    cgroups       \(pairs(receipt.cgroups).visible)",
             "    limits        \(pairs(receipt.limits.mapValues { $0.visible }))",
             "    device filter \(programs.isEmpty ? "none" : "program " + programs)"
@@ -103,14 +106,17 @@ struct InspectText {
                 line += ", verified free after \(Units.duration(released.seconds(since: releasing)))"
             }
         }
-        if let quarantined = lease.quarantinedAt { line += ", " + style.red("quarantined \(Units.timestamp(quarantined))") }
+        if let quarantined = lease.quarantinedAt {
+            line += ", " + style.red("quarantined \(Units.timestamp(quarantined))")
+        }
         return [line] + lease.evidence.map { "  " + RunTable.holder($0) }
     }
 
     private func hook(_ hook: HookRecord) -> [String] {
         let outcome = hook.outcome.map { $0.words(style) } ?? "not decided"
         let run = hook.run.map { " -> \($0.short)" + (hook.status.map { " \($0.coloured(style))" } ?? "") } ?? ""
-        let line = "\(style.bold(hook.name.visible)) (\(hook.origin.visible), on \(hook.trigger.rawValue)): \(outcome)\(run)"
+        let line =
+            "\(style.bold(hook.name.visible)) (\(hook.origin.visible), on \(hook.trigger.rawValue)): \(outcome)\(run)"
         return [line] + (hook.detail.isEmpty ? [] : ["  " + hook.detail.visible])
     }
 }

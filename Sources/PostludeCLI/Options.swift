@@ -20,7 +20,8 @@ struct OutputOptions: ParsableArguments {
 /// Which agent to ask.
 struct AgentOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The agent's socket (default: POSTLUDE_SOCKET, then the configuration's).", valueName: "path"))
+        help: ArgumentHelp(
+            "The agent's socket (default: POSTLUDE_SOCKET, then the configuration's).", valueName: "path"))
     var socket: String?
 
     @Option(

@@ -56,7 +56,9 @@ enum ParamText {
                     .usage, "cli.param-quotes", "The quotes in the value of '\(name)' do not match.",
                     hint: "Write -P \"\(name)='text'\", or leave the quotes out.")
             }
-            return .string(text.dropFirst().dropLast().split(separator: "''", omittingEmptySubsequences: false).joined(separator: "'"))
+            return .string(
+                text.dropFirst().dropLast().split(separator: "''", omittingEmptySubsequences: false).joined(
+                    separator: "'"))
         default: return scalar(text)
         }
     }

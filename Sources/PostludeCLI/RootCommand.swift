@@ -20,7 +20,8 @@ public struct RootCommand: AsyncParsableCommand {
             """,
         version: "postlude \(Version.current)",
         subcommands: [
-            RunCommand.self, SubmitCommand.self, PSCommand.self, LogsCommand.self, InspectCommand.self, StopCommand.self,
+            RunCommand.self, SubmitCommand.self, PSCommand.self, LogsCommand.self, InspectCommand.self,
+            StopCommand.self,
             ReportCommand.self, ValidateCommand.self, DoctorCommand.self, DevicesCommand.self, VersionCommand.self,
         ])
 

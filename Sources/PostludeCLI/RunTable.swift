@@ -5,7 +5,8 @@ import PostludeReports
 enum RunTable {
     static func lines(_ runs: [RunSummary], now: Timestamp, style: Style) -> [String] {
         var table = TextTable([
-            .init("RUN"), .init("NAME", limit: 40), .init("STATUS"), .init("USER", limit: 16), .init("DEVICES", limit: 30),
+            .init("RUN"), .init("NAME", limit: 40), .init("STATUS"), .init("USER", limit: 16),
+            .init("DEVICES", limit: 30),
             .init("WAITED", .trailing), .init("TOOK", .trailing), .init("AGE", .trailing), .init("WHY", limit: 60),
         ])
         for run in runs {
@@ -84,7 +85,8 @@ enum RunTable {
                 }
             let line = "\(verdict)  \(check.name.visible.padded(to: width))  \(check.detail.visible)"
             let hint = check.verdict == .ok ? nil : check.hint
-            return [line] + (hint.map { [String(repeating: " ", count: width + 12) + style.dim("hint: " + $0.visible)] } ?? [])
+            return [line]
+                + (hint.map { [String(repeating: " ", count: width + 12) + style.dim("hint: " + $0.visible)] } ?? [])
         }
     }
 }

@@ -15,11 +15,14 @@ struct SummaryText {
         let idle = main.hooks.filter { $0.outcome != .fired }
         for hook in idle {
             let outcome = hook.outcome.map { $0.words(style) } ?? "not decided"
-            lines.append("hook     \(hook.name.visible): \(outcome)" + (hook.detail.isEmpty ? "" : "  \(hook.detail.visible)"))
+            lines.append(
+                "hook     \(hook.name.visible): \(outcome)" + (hook.detail.isEmpty ? "" : "  \(hook.detail.visible)"))
         }
         let why = run.status == .succeeded ? "" : ": " + (run.message.isEmpty ? run.reason : run.message).visible
         lines.append("\(style.bold(run.name.visible)) \(run.id.short) \(run.status.coloured(style))\(why)")
-        lines.append(style.dim("postlude inspect \(run.id.short) shows its receipts; artifacts are in \(main.artifacts.visible)"))
+        lines.append(
+            style.dim("postlude inspect \(run.id.short) shows its receipts; artifacts are in \(main.artifacts.visible)")
+        )
         return lines
     }
 }

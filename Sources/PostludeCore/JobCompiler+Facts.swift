@@ -7,7 +7,7 @@ public struct RunFacts: Hashable, Sendable, Codable {
     public var user: UserIdentity
     public var createdAt: Timestamp
     public var attempt: Int
-    /// The submitter's working directory (absolute); nil for hooks, which have none.
+    /// The submitter's working directory (absolute); nil for hooks of the hub, which have none.
     public var workingDirectory: String?
     /// For a hook run: what became of its main.
     public var main: HookResolution.MainContext?

@@ -10,8 +10,8 @@ extension Engine {
     /// An open descriptor survives a change of the device filter, so only empty cgroups and a clean scan count. What is
     /// not free at the deadline is quarantined.
     func handBack(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
-        guard let run = try await store.run(attempt.run), let stored = try await store.attempt(attempt),
-            case .processing(let active, _) = run.state, active.attempt == attempt.number
+        guard let (run, stored, _) = try await store.briefing(attempt),
+            case .processing(let active, let ending) = run.state, active.attempt == attempt.number
         else {
             return try await store.complete(owed)
         }
@@ -25,8 +25,12 @@ extension Engine {
         var leavings = await leavings(of: run)
         let verdicts = try await verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         leavings.notes = notes + leavings.notes
-        let final = leavings
-        let applied = try await store.handBack(attempt, verdicts, final, at: .now, completing: owed)
+        let (final, time) = (leavings, Timestamp.now)
+        var hooks: Store.Forethought?
+        if case .finish(let outcome) = ending.next {
+            hooks = try await forethought(about: run, attempt, outcome, outputs: final.outputs, at: time)
+        }
+        let applied = try await store.handBack(attempt, verdicts, final, hooks: hooks, at: time, completing: owed)
         inbox.take(applied.owed)
         if verdicts.contains(where: { $0.verdict != .free }) {
             logger.warning("a device is quarantined", metadata: ["attempt": "\(attempt)"])
@@ -36,6 +40,7 @@ extension Engine {
             logger.notice(
                 "run changed",
                 metadata: ["run": "\(attempt.run)", "status": "\(transition.state.status.rawValue)"])
+            if let hooks, transition.state == .finished(hooks.outcome) { tell(hooks.decisions, of: attempt.run) }
         }
     }
 
@@ -113,6 +118,7 @@ extension Engine {
 
     /// Removes the attempt's cgroups. Nobody waits for this.
     func cleanUp(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        try await quiet()
         if let stored = try await store.attempt(attempt), let warden = try identity(stored) {
             try await sandbox.remove(warden)
         }

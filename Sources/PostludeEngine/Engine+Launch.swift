@@ -8,7 +8,7 @@ extension Engine {
     /// Gives the attempt a warden and the warden its plan. The store knows the warden before the plan is sent, so that
     /// doing this again finds it and adopts it.
     func launch(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
-        guard let run = try await store.run(attempt.run), let stored = try await store.attempt(attempt) else {
+        guard let (run, stored, main) = try await store.briefing(attempt) else {
             return try await store.complete(owed)
         }
         if let warden = try identity(stored) {
@@ -35,7 +35,7 @@ extension Engine {
             let planner = AttemptPlanner(
                 run: run, attempt: attempt,
                 profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
-                devices: leased, paths: paths, main: try await mainRun(of: run))
+                devices: leased, paths: paths, main: try main.map(mainRun))
             spec = try planner.spec()
             baselines = try await scanned
             // Last, for nothing may fail between here and the moment the warden is written down.
@@ -115,10 +115,25 @@ extension Engine {
         return baselines
     }
 
+    /// Returns when no run has waited for an effect for a moment, after a second at the latest. Making and removing
+    /// cgroups stops every fork on a host with v1 hierarchies (an RCU grace period each), which is felt by whatever
+    /// starts at the same time.
+    func quiet() async throws {
+        for _ in 0..<20 {
+            try await Task.sleep(for: .milliseconds(50))
+            if !inbox.isBusy { return }
+        }
+    }
+
     func refillPool() async {
         let sandbox = sandbox
         do {
+            try await quiet()
+            // Before and not after: what is taken out of the pool from here on asks for another filling.
+            inbox.refilled()
             try await offload { try sandbox.fillPool() }
+        } catch is CancellationError {
+            return
         } catch {
             logger.warning("no wardens could be made ahead, ignoring", metadata: ["error": "\(error)"])
         }

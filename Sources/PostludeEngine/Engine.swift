@@ -85,7 +85,6 @@ public final class Engine: Service {
             await watch(attempt, warden)
             inbox.stopWatching(warden)
         case .refillPool:
-            inbox.refilled()
             await refillPool()
         case .recheckQuarantined:
             await recheckWhileQuarantined()

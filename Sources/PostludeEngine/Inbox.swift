@@ -80,6 +80,9 @@ final class Inbox: Sendable {
 
     func removeLeftovers(_ slots: [String]) { if !slots.isEmpty { continuation.yield(.removeLeftovers(slots)) } }
 
+    /// Whether a run waits for an effect.
+    var isBusy: Bool { lanes.withLock { !$0.waiting.isEmpty } }
+
     var isEmpty: Bool { lanes.withLock { $0.known.isEmpty && $0.watched.isEmpty } }
 
     private func flag(_ path: any WritableKeyPath<Lanes, Bool> & Sendable) -> Bool {

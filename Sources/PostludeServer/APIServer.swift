@@ -106,7 +106,8 @@ struct SocketFile: Sendable {
         guard lstat(path, &info) == 0 else {
             guard errno == ENOENT else {
                 throw ServerError.badSocket(
-                    path, String(cString: strerror(errno)), hint: "Set `socket` to a path in a directory of the agent's.")
+                    path, String(cString: strerror(errno)),
+                    hint: "Set `socket` to a path in a directory of the agent's.")
             }
             return
         }

@@ -44,7 +44,8 @@ struct ErrorMiddleware: RouterMiddleware {
             return (
                 error.status.code,
                 ErrorEnvelope(
-                    code: "server.bad-request", message: message, hint: "The API's description says what is taken here.")
+                    code: "server.bad-request", message: message, hint: "The API's description says what is taken here."
+                )
             )
         default:
             // What went wrong inside is for the log: a message may tell more than the caller should know.

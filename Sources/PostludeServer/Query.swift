@@ -21,7 +21,9 @@ struct Query {
     func integer(_ name: String, in range: ClosedRange<Int64>) throws -> Int64? {
         guard let value = text(name) else { return nil }
         guard let number = Int64(value), range.contains(number) else {
-            let bound = range.upperBound == .max ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+            let bound =
+                range.upperBound == .max
+                ? "of at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
             throw ServerError.badParameter(name, value, expected: "a whole number \(bound)")
         }
         return number

@@ -34,7 +34,8 @@ public struct ServerError: Error, Hashable, Sendable {
 
     static func badParameter(_ name: String, _ value: String, expected: String) -> ServerError {
         ServerError(
-            400, "server.bad-parameter", "'\(value)' is not a value of the parameter '\(name)'.", hint: "Give \(expected).")
+            400, "server.bad-parameter", "'\(value)' is not a value of the parameter '\(name)'.",
+            hint: "Give \(expected).")
     }
 
     static func badBody(_ why: String) -> ServerError {

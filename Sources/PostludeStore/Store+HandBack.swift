@@ -14,10 +14,24 @@ extension Store {
         }
     }
 
+    /// What was decided about the hooks of a run, should it finish like this.
+    public struct Forethought: Sendable {
+        public var outcome: Run.Outcome
+        public var decisions: [HookDecision]
+
+        public init(outcome: Run.Outcome, decisions: [HookDecision]) {
+            self.outcome = outcome
+            self.decisions = decisions
+        }
+    }
+
     /// Stores the verdict on every leased device together with main's outputs; the run finishes or is queued again.
+    ///
+    /// Hooks that were thought of ahead start in the same transaction, if the run finishes as foreseen; else they stay
+    /// owed.
     public func handBack(
-        _ attempt: AttemptID, _ verdicts: [Run.DeviceVerdict], _ leavings: Leavings, at time: Timestamp,
-        completing owed: OwedEffect? = nil
+        _ attempt: AttemptID, _ verdicts: [Run.DeviceVerdict], _ leavings: Leavings, hooks: Forethought? = nil,
+        at time: Timestamp, completing owed: OwedEffect? = nil
     ) async throws -> Applied<Run.Decision> {
         try await transact(at: time, completing: owed) { transaction in
             let run = attempt.run
@@ -36,7 +50,12 @@ extension Store {
                     try transaction.db.run("UPDATE runs SET notes = ? WHERE id = ?", [try JSONText.encode(notes), id])
                 }
             }
-            return try transaction.apply(.handedBack(attempt: attempt.number, verdicts), to: run)
+            let decision = try transaction.apply(.handedBack(attempt: attempt.number, verdicts), to: run)
+            if let hooks, case .accept(let transition) = decision, transition.state == .finished(hooks.outcome) {
+                try transaction.take(hooks.decisions, of: run)
+                try transaction.fulfil(Run.Effect(.resolveHooks, attempt: attempt.number), of: run)
+            }
+            return decision
         }
     }
 

@@ -38,6 +38,32 @@ extension Store {
         }
     }
 
+    /// A finished main, as its hooks need it.
+    public struct MainRecord: Sendable {
+        public var run: StoredRun
+        /// The last attempt; nil when there never was one.
+        public var attempt: AttemptID?
+        /// What main's own step of that attempt used.
+        public var usage: StepUsage?
+    }
+
+    public func mainRecord(_ id: RunID) async throws -> MainRecord? {
+        try await read { db in try MainRecord.fetch(db, id) }
+    }
+
+    /// All that an effect on an attempt needs, read at one moment: the run, the attempt, and a hook run's main.
+    public func briefing(
+        _ id: AttemptID
+    ) async throws -> (run: StoredRun, attempt: StoredAttempt, main: MainRecord?)? {
+        try await read { db in
+            guard let row = try db.row("SELECT * FROM runs WHERE id = ?", [id.run.description]),
+                let attempt = try StoredAttempt.fetch(db, id)
+            else { return nil }
+            let run = try StoredRun(row, condition: nil)
+            return (run, attempt, try run.upstream.flatMap { try MainRecord.fetch(db, $0.run) })
+        }
+    }
+
     /// nil when there is no such run.
     public func detail(_ id: RunID) async throws -> RunDetail? {
         try await read { db in
@@ -94,6 +120,19 @@ extension Store {
                     subject: row["subject"], what: row["what"], detail: row["detail"], at: row.requiredTime("at"))
             }
         }
+    }
+}
+
+extension Store.MainRecord {
+    static func fetch(_ db: Database, _ id: RunID) throws -> Store.MainRecord? {
+        guard let row = try db.row("SELECT * FROM runs WHERE id = ?", [id.description]) else { return nil }
+        let run = try StoredRun(row, condition: try RunCondition.all(db, id).last)
+        let number: Int = row["attempt"]
+        guard number > 0 else { return Store.MainRecord(run: run) }
+        let usage = try db.row(
+            "SELECT usage FROM steps WHERE run = ? AND attempt = ? AND role = 'main'", [id.description, number])
+        return Store.MainRecord(
+            run: run, attempt: AttemptID(run: id, number: number), usage: try usage?.optionalJSON("usage"))
     }
 }
 

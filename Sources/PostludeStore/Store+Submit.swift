@@ -82,29 +82,35 @@ extension Store {
         of main: RunID, _ decisions: [HookDecision], at time: Timestamp, completing owed: OwedEffect? = nil
     ) async throws -> Applied<Void> {
         try await transact(at: time, completing: owed) { transaction in
-            for decision in decisions {
-                try transaction.db.run(
-                    """
-                    UPDATE hooks SET outcome = ?, detail = ?, decided_at = ?
-                    WHERE run = ? AND position = ? AND outcome IS NULL
-                    """,
-                    [
-                        decision.outcome.rawValue, decision.detail, time.microseconds, main.description,
-                        decision.index,
-                    ])
-                guard transaction.db.changesCount > 0 else { continue }
-                if let run = decision.run {
-                    try transaction.insert(run, then: .compiled)
-                    try transaction.db.run(
-                        "UPDATE hooks SET hook_run = ? WHERE run = ? AND position = ?",
-                        [run.id.description, main.description, decision.index])
-                }
-                let name = try transaction.db.row(
-                    "SELECT name FROM hooks WHERE run = ? AND position = ?", [main.description, decision.index])
-                try transaction.emit(
-                    .hook, of: main, name?["name"] ?? "", decision.outcome.rawValue,
-                    decision.run?.id.description ?? decision.detail)
+            try transaction.take(decisions, of: main)
+        }
+    }
+}
+
+extension Transaction {
+    /// Stores the outcomes that are not there yet, each with its run.
+    mutating func take(_ decisions: [Store.HookDecision], of main: RunID) throws {
+        for decision in decisions {
+            try db.run(
+                """
+                UPDATE hooks SET outcome = ?, detail = ?, decided_at = ?
+                WHERE run = ? AND position = ? AND outcome IS NULL
+                """,
+                [
+                    decision.outcome.rawValue, decision.detail, at.microseconds, main.description, decision.index,
+                ])
+            guard db.changesCount > 0 else { continue }
+            if let run = decision.run {
+                try insert(run, then: .compiled)
+                try db.run(
+                    "UPDATE hooks SET hook_run = ? WHERE run = ? AND position = ?",
+                    [run.id.description, main.description, decision.index])
             }
+            let name = try db.row(
+                "SELECT name FROM hooks WHERE run = ? AND position = ?", [main.description, decision.index])
+            try emit(
+                .hook, of: main, name?["name"] ?? "", decision.outcome.rawValue,
+                decision.run?.id.description ?? decision.detail)
         }
     }
 }

@@ -122,6 +122,12 @@ struct Transaction {
             [run.description, kind.rawValue, subject, what, detail, (time ?? at).microseconds])
     }
 
+    /// Takes back an effect that this very transaction came to owe and has performed.
+    mutating func fulfil(_ effect: Run.Effect, of run: RunID) throws {
+        for done in owed where done.run == run && done.effect == effect { try complete(done) }
+        owed.removeAll { $0.run == run && $0.effect == effect }
+    }
+
     func complete(_ owed: OwedEffect) throws {
         try db.run("DELETE FROM outbox WHERE sequence = ?", [owed.sequence])
     }

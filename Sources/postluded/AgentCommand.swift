@@ -18,7 +18,9 @@ struct AgentCommand: ParsableCommand {
 
     enum LogFormat: String, ExpressibleByArgument, CaseIterable { case text, json }
 
-    @Option(help: ArgumentHelp("The configuration (default: POSTLUDE_CONFIG, then /etc/postlude/postlude.yaml).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "The configuration (default: POSTLUDE_CONFIG, then /etc/postlude/postlude.yaml).", valueName: "file"))
     var config: String?
 
     @Option(help: ArgumentHelp("Listen here instead of where the configuration says.", valueName: "path"))
@@ -49,7 +51,9 @@ struct AgentCommand: ParsableCommand {
         for path in [socket, stateDirectory].compactMap({ $0 }) where !path.hasPrefix("/") {
             throw ValidationError("'\(path)' is not an absolute path.")
         }
-        if let readyFd, readyFd < 3 { throw ValidationError("--ready-fd takes a descriptor that is not a standard stream.") }
+        if let readyFd, readyFd < 3 {
+            throw ValidationError("--ready-fd takes a descriptor that is not a standard stream.")
+        }
     }
 
     /// Parses the command line, runs the agent to its end, and exits.

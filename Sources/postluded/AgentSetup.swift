@@ -38,7 +38,7 @@ struct AgentSetup {
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
             cgroupName: Self.cgroupName(stateDirectory: configuration.stateDirectory))
-        devices = try Inventory.discover(declared: configuration.devices.map(DeclaredDevice.init))
+        devices = try Inventory.discover(declared: try configuration.devices.map(DeclaredDevice.init))
     }
 
     private static func configuration(
@@ -88,9 +88,13 @@ struct AgentSetup {
 }
 
 extension DeclaredDevice {
-    init(_ settings: AgentConfiguration.DeclaredDeviceSettings) {
-        // A device is named to programs by one variable; the configuration's reader takes no more.
-        let variable = settings.environment.min { $0.key < $1.key }
+    init(_ settings: AgentConfiguration.DeclaredDeviceSettings) throws {
+        guard settings.environment.count <= 1 else {
+            throw AgentFailure(
+                "agent.device-environment", "The device '\(settings.id)' has \(settings.environment.count) variables.",
+                hint: "Leave one under `environment`: programs are told their devices by one variable.")
+        }
+        let variable = settings.environment.first
         self.init(
             id: settings.id, deviceClass: settings.deviceClass, nodes: settings.nodes, environmentName: variable?.key,
             environmentValue: variable?.value)
@@ -105,7 +109,8 @@ enum HostSize {
         let size = Int64(sysconf(Int32(_SC_PAGESIZE)))
         guard pages > 0, size > 0 else {
             throw AgentFailure(
-                "agent.unknown-memory", "The host's memory size cannot be read.", hint: "Set `memory` in the configuration.")
+                "agent.unknown-memory", "The host's memory size cannot be read.",
+                hint: "Set `memory` in the configuration.")
         }
         let total = pages * size
         return max(total - (1 << 30), total / 2)

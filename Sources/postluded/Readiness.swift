@@ -54,7 +54,8 @@ enum ServiceManager {
         }
         if sent < 0 {
             logger.warning(
-                "cannot notify the service manager, ignoring", metadata: ["error": "\(String(cString: strerror(errno)))"])
+                "cannot notify the service manager, ignoring",
+                metadata: ["error": "\(String(cString: strerror(errno)))"])
         }
     }
 }

@@ -22,43 +22,44 @@ enum Table {
         // Pure: no input, no output, no clock, so no Foundation and no Glibc.
         Row("PostludeCore"),
         Row("PostludeSpec", ours: ["PostludeCore"], others: ["Foundation", "Yams"]),
-        // Linked into the static warden, so no Foundation.
+        // Linked into the static warden, as are the next two: no Foundation.
         Row("PostludePlan"),
-        Row("PostludeLinux", ours: ["CLinux"], others: ["Glibc", "Synchronization"]),
+        Row("PostludeLinux", ours: ["CLinux"], others: ["Glibc"]),
         Row("PostludeWarden", ours: ["PostludePlan", "PostludeLinux"], others: ["Glibc"]),
+        // CLinux for structures that the kernel fills in and PostludeLinux has no use for.
         Row(
-            "PostludeSandbox", ours: ["PostludeCore", "PostludePlan", "PostludeLinux", "CSeccomp"],
+            "PostludeSandbox", ours: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             others: ["Foundation", "Glibc", "Synchronization"]),
-        Row(
-            "PostludeDevices", ours: ["PostludeCore", "PostludeLinux"],
-            others: ["Foundation", "Glibc", "Synchronization"]),
-        Row("PostludeStore", ours: ["PostludeCore"], others: ["Foundation", "GRDB", "Synchronization"]),
+        Row("PostludeDevices", ours: ["PostludeCore"], others: ["Glibc"]),
+        Row("PostludeStore", ours: ["PostludeCore"], others: ["Foundation", "GRDB", "Glibc", "Synchronization"]),
         Row(
             "PostludeEngine",
             ours: ["PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore"],
-            others: ["Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
+            others: ["Dispatch", "Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
         Row("PostludeReports", ours: ["PostludeCore"]),
-        // The client speaks HTTP over a unix socket.
+        // The client speaks HTTP over a unix socket. FoundationEssentials starts faster than all of Foundation.
         Row(
             "PostludeAPI", ours: ["PostludeCore"],
-            others: ["AsyncHTTPClient", "Foundation", "NIOCore", "NIOFoundationCompat", "NIOHTTP1", "NIOPosix"]),
+            others: ["FoundationEssentials", "Glibc", "NIOCore", "NIOHTTP1", "NIOPosix"]),
         Row(
             "PostludeServer", ours: ["PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports"],
             others: [
-                "Foundation", "Glibc", "HTTPTypes", "Hummingbird", "Logging", "NIOCore", "NIOPosix", "ServiceLifecycle",
-                "Synchronization",
+                "Dispatch", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore", "NIOPosix",
+                "ServiceLifecycle", "Synchronization",
             ]),
         Row(
             "PostludeCLI", ours: ["PostludeCore", "PostludeAPI", "PostludeSpec", "PostludeReports"],
-            others: ["ArgumentParser", "Foundation", "Glibc", "Synchronization"]),
-        Row("postlude", ours: ["PostludeCLI"], others: ["ArgumentParser"]),
+            others: ["ArgumentParser", "Dispatch", "FoundationEssentials", "Glibc", "NIOCore", "Synchronization"]),
+        Row("postlude", ours: ["PostludeCLI"]),
         // The only place that wires concrete types.
         Row(
             "postluded",
             ours: [
                 "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
-                "PostludeEngine", "PostludeServer",
+                "PostludeEngine", "PostludeAPI", "PostludeServer",
             ],
-            others: ["ArgumentParser", "Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
+            others: [
+                "ArgumentParser", "FoundationEssentials", "Glibc", "Logging", "ServiceLifecycle", "Synchronization",
+            ]),
     ]
 }

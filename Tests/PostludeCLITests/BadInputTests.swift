@@ -53,45 +53,82 @@ import Testing
         Case("a stream that is none", ["logs", "0123", "--stream", "both"], code: "cli.usage", says: "both"),
         Case("an attempt that is none", ["logs", "0123", "--attempt", "0"], code: "cli.usage", says: "--attempt"),
         Case("a missing file", ["run", "none.yaml"], code: "cli.file-missing", says: "none.yaml"),
-        Case("a file below a file", ["run", "a.yaml/b.yaml"], files: ["a.yaml": good], code: "cli.file-missing", says: "a.yaml/b.yaml"),
+        Case(
+            "a file below a file", ["run", "a.yaml/b.yaml"], files: ["a.yaml": good], code: "cli.file-missing",
+            says: "a.yaml/b.yaml"),
         Case("an empty file name", ["run", ""], code: "cli.file-name-empty", says: "empty"),
-        Case("a name that is too long", ["run", String(repeating: "x", count: 300)], code: "cli.file-name-invalid", says: "too long"),
+        Case(
+            "a name that is too long", ["run", String(repeating: "x", count: 300)], code: "cli.file-name-invalid",
+            says: "too long"),
         Case("a directory", ["submit", "."], code: "cli.file-is-directory", says: "directory"),
         Case("an empty file", ["validate", "a.yaml"], files: ["a.yaml": []], code: "cli.file-empty", says: "empty"),
-        Case("a file of blanks", ["validate", "a.yaml"], files: ["a.yaml": Array(" \n\t\n".utf8)], code: "cli.file-empty", says: "empty"),
+        Case(
+            "a file of blanks", ["validate", "a.yaml"], files: ["a.yaml": Array(" \n\t\n".utf8)],
+            code: "cli.file-empty", says: "empty"),
         Case("nothing on standard input", ["validate", "-"], code: "cli.file-empty", says: "'-'"),
-        Case("a file that is not UTF-8", ["run", "a.yaml"], files: ["a.yaml": [0x61, 0x0a, 0xff, 0x0a]], code: "spec.not-utf8", says: "UTF-8"),
-        Case("a file that is too large", ["run", "a.yaml"], files: ["a.yaml": Array(repeating: 0x23, count: (1 << 20) + 1)], code: "cli.file-too-large", says: "1024 KiB"),
+        Case(
+            "a file that is not UTF-8", ["run", "a.yaml"], files: ["a.yaml": [0x61, 0x0a, 0xff, 0x0a]],
+            code: "spec.not-utf8", says: "UTF-8"),
+        Case(
+            "a file that is too large", ["run", "a.yaml"],
+            files: ["a.yaml": Array(repeating: 0x23, count: (1 << 20) + 1)], code: "cli.file-too-large",
+            says: "1024 KiB"),
         Case("an endless file", ["run", "/dev/zero"], code: "cli.file-too-large", says: "/dev/zero"),
-        Case("a param without a value", ["run", "a.yaml", "-P", "lr"], files: ["a.yaml": good], code: "cli.param-without-value", says: "lr"),
-        Case("a param with a bad name", ["run", "a.yaml", "-P", "l r=1"], files: ["a.yaml": good], code: "cli.param-name", says: "l r"),
-        Case("a param given twice", ["run", "a.yaml", "-P", "a=1", "-P", "a=2"], files: ["a.yaml": good], code: "cli.param-twice", says: "'a'"),
-        Case("a param with half a list", ["run", "a.yaml", "-P", "a=[1"], files: ["a.yaml": good], code: "cli.param-json", says: "'a'"),
+        Case(
+            "a param without a value", ["run", "a.yaml", "-P", "lr"], files: ["a.yaml": good],
+            code: "cli.param-without-value", says: "lr"),
+        Case(
+            "a param with a bad name", ["run", "a.yaml", "-P", "l r=1"], files: ["a.yaml": good],
+            code: "cli.param-name", says: "l r"),
+        Case(
+            "a param given twice", ["run", "a.yaml", "-P", "a=1", "-P", "a=2"], files: ["a.yaml": good],
+            code: "cli.param-twice", says: "'a'"),
+        Case(
+            "a param with half a list", ["run", "a.yaml", "-P", "a=[1"], files: ["a.yaml": good],
+            code: "cli.param-json", says: "'a'"),
         Case("a relative socket", ["ps", "--socket", "x.sock"], code: "cli.socket-path", says: "x.sock"),
         Case("a missing configuration", ["ps", "--config", "none.yaml"], code: "cli.file-missing", says: "none.yaml"),
-        Case("a configuration with an unknown key", ["ps", "--config", "c.yaml"], files: ["c.yaml": Array("sockets: /x\n".utf8)], code: "cli.configuration", says: "c.yaml"),
-        Case("a configuration with a relative path", ["ps"], environment: ["POSTLUDE_CONFIG": "c.yaml"], files: ["c.yaml": Array("socket: x.sock\n".utf8)], code: "cli.configuration", says: "c.yaml"),
-        Case("no agent", ["ps", "--no-start", "--socket", "/nonexistent/agent.sock"], status: 4, code: "api.not-running", says: "/nonexistent/agent.sock"),
-        Case("no agent, by the environment", ["doctor", "--no-start"], environment: ["POSTLUDE_SOCKET": "/nonexistent/agent.sock"], status: 4, code: "api.not-running", says: "/nonexistent/agent.sock"),
-        Case("a pathRef to a missing file", ["run", "dir/a.yaml"], files: ["dir/a.yaml": Array("""
-            version: 1.1
-            kind: operation
-            pathRef: other.yaml
+        Case(
+            "a configuration with an unknown key", ["ps", "--config", "c.yaml"],
+            files: ["c.yaml": Array("sockets: /x\n".utf8)], code: "cli.configuration", says: "c.yaml"),
+        Case(
+            "a configuration with a relative path", ["ps"], environment: ["POSTLUDE_CONFIG": "c.yaml"],
+            files: ["c.yaml": Array("socket: x.sock\n".utf8)], code: "cli.configuration", says: "c.yaml"),
+        Case(
+            "no agent", ["ps", "--no-start", "--socket", "/nonexistent/agent.sock"], status: 4, code: "api.not-running",
+            says: "/nonexistent/agent.sock"),
+        Case(
+            "no agent, by the environment", ["doctor", "--no-start"],
+            environment: ["POSTLUDE_SOCKET": "/nonexistent/agent.sock"], status: 4, code: "api.not-running",
+            says: "/nonexistent/agent.sock"),
+        Case(
+            "a pathRef to a missing file", ["run", "dir/a.yaml"],
+            files: [
+                "dir/a.yaml": Array(
+                    """
+                    version: 1.1
+                    kind: operation
+                    pathRef: other.yaml
 
-            """.utf8)], code: "cli.file-missing", says: "dir/other.yaml"),
+                    """.utf8)
+            ], code: "cli.file-missing", says: "dir/other.yaml"),
     ]
 
     @Test(arguments: cases)
     func `bad input is told by code, message and hint, and nothing is started`(_ input: Case) throws {
         let scratch = try Scratch()
         for (name, bytes) in input.files { try scratch.write(Data(bytes), to: name) }
-        let text = try Program.run(input.arguments, in: scratch.url, input: Data(input.input), environment: input.environment)
+        let text = try Program.run(
+            input.arguments, in: scratch.url, input: Data(input.input), environment: input.environment)
         #expect(text.status == input.status)
-        #expect(text.output.isEmpty && text.error.contains("[\(input.code)]") && text.error.contains(input.says), "\(text.error)")
+        #expect(
+            text.output.isEmpty && text.error.contains("[\(input.code)]") && text.error.contains(input.says),
+            "\(text.error)")
         // A finding's own hint counts; the usual place is the last line.
         #expect(text.error.contains("\nhint: "), "\(text.error)")
 
-        let json = try Program.run(input.arguments + ["--json"], in: scratch.url, input: Data(input.input), environment: input.environment)
+        let json = try Program.run(
+            input.arguments + ["--json"], in: scratch.url, input: Data(input.input), environment: input.environment)
         guard input.arguments.last != "--name" else { return }  // which takes --json for its value
         #expect(json.status == input.status && json.error.isEmpty, "\(json.error)")
         let document = try JSONDecoder().decode([String: Envelope].self, from: Data(json.output.utf8))
@@ -116,10 +153,14 @@ import Testing
 
     @Test func `validate shows every problem with its line and exits with 1`() throws {
         let scratch = try Scratch()
-        try scratch.write("version: 1.1\nkind: component\nrun:\n  kind: job\n  contianer:\n    command: [x]\n  container:\n    commands: [y]\n", to: "a.yaml")
+        try scratch.write(
+            "version: 1.1\nkind: component\nrun:\n  kind: job\n  contianer:\n    command: [x]\n  container:\n    commands: [y]\n",
+            to: "a.yaml")
         let result = try Program.run(["validate", "a.yaml"], in: scratch.url)
         #expect(result.status == 1 && result.output.isEmpty)
-        #expect(result.error.contains("a.yaml:5:3") && result.error.contains("a.yaml:8:5") && result.error.contains("^"), "\(result.error)")
+        #expect(
+            result.error.contains("a.yaml:5:3") && result.error.contains("a.yaml:8:5") && result.error.contains("^"),
+            "\(result.error)")
         let json = try Program.run(["validate", "--json", "a.yaml"], in: scratch.url)
         #expect(json.status == 1 && json.output.contains("\"valid\" : false"))
     }

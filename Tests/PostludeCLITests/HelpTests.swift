@@ -5,11 +5,15 @@ import Testing
 
 @Suite struct HelpTests {
     @Test func `the help of every command is as reviewed`() throws {
-        try Snapshot.check("help", RootCommand.helpMessage(columns: 100).split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+        try Snapshot.check(
+            "help",
+            RootCommand.helpMessage(columns: 100).split(separator: "\n", omittingEmptySubsequences: false).map(
+                String.init))
         for command in RootCommand.configuration.subcommands {
             let name = command.configuration.commandName ?? ""
             let text = RootCommand.helpMessage(for: command, columns: 100)
-            try Snapshot.check("help-\(name)", text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+            try Snapshot.check(
+                "help-\(name)", text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
         }
     }
 

@@ -14,7 +14,8 @@ import Testing
         ("plain\n", ["plain"]), ("no end", ["no end"]), ("a\nb\n", ["a", "b"]), ("a\r\nb\r\n", ["a", "b"]),
         ("10%\r20%\r30%\n", ["10%", "20%", "30%"]), ("\n\n", ["", ""]), ("tab\tstays\n", ["tab\tstays"]),
         ("\u{1b}[2J\u{1b}[Hgone\n", ["\\x1b[2J\\x1b[Hgone"]), ("\u{1b}]0;title\u{7}\n", ["\\x1b]0;title\\x07"]),
-        ("\u{9b}31mC1\n", ["\\x9b31mC1"]), ("bell\u{7}\u{8}\u{7f}\n", ["bell\\x07\\x08\\x7f"]), ("nul\0\n", ["nul\\x00"]),
+        ("\u{9b}31mC1\n", ["\\x9b31mC1"]), ("bell\u{7}\u{8}\u{7f}\n", ["bell\\x07\\x08\\x7f"]),
+        ("nul\0\n", ["nul\\x00"]),
         ("\u{202e}turned\n", ["\\u{202e}turned"]), ("日本 é 👩‍🔬\n", ["日本 é 👩‍🔬"]), ("", []),
         ("\u{1b}[31mred\u{1b}[0m\n", ["red"]), ("\u{1b}[31\n", ["\\x1b[31"]), ("\u{1b}[31;H\n", ["\\x1b[31;H"]),
     ])
@@ -38,14 +39,17 @@ import Testing
     @Test func `a line without end does not grow without bound, and breaks between characters`() {
         let text = String(repeating: "日", count: 20_000)
         let broken = lines(text)
-        #expect(broken.count > 1 && broken.joined() == text && broken.allSatisfy { $0.utf8.count < OutputText.longestLine + 4 })
+        #expect(
+            broken.count > 1 && broken.joined() == text
+                && broken.allSatisfy { $0.utf8.count < OutputText.longestLine + 4 })
     }
 
     @Test func `JSON texts are whole characters`() {
         let bytes = Array("aé日👩".utf8)
         for cut in 0...bytes.count {
             let (text, rest) = WholeCharacters.split(Array(bytes[..<cut]))
-            #expect(text + String(decoding: rest + bytes[cut...], as: UTF8.self) == "aé日👩" && !text.contains("\u{fffd}"))
+            #expect(
+                text + String(decoding: rest + bytes[cut...], as: UTF8.self) == "aé日👩" && !text.contains("\u{fffd}"))
         }
         #expect(WholeCharacters.split([0x61, 0xff]).rest.isEmpty)
     }

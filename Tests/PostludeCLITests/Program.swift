@@ -12,7 +12,9 @@ struct Program {
     static func url(_ name: String) throws -> URL {
         // The test bundle's runner lies beside the executables of the package.
         let runner = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let candidates = [URL(fileURLWithPath: runner).deletingLastPathComponent(), bundle?.deletingLastPathComponent()]
+        let candidates = [
+            URL(fileURLWithPath: runner).deletingLastPathComponent(), bundle?.deletingLastPathComponent(),
+        ]
         let found = candidates.compactMap { $0?.appendingPathComponent(name) }
             .first { FileManager.default.isExecutableFile(atPath: $0.path) }
         return try #require(found, "'\(name)' is not built")
@@ -30,7 +32,8 @@ struct Program {
         process.executableURL = try url("postlude")
         process.arguments = arguments
         process.currentDirectoryURL = directory
-        process.environment = ["PATH": "/usr/bin:/bin", "HOME": directory.path].merging(environment) { _, given in given }
+        process.environment = ["PATH": "/usr/bin:/bin", "HOME": directory.path].merging(environment) { _, given in given
+        }
         let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
         process.standardInput = stdin
         process.standardOutput = stdout
@@ -58,7 +61,9 @@ final class Scratch: Sendable {
     }
 
     deinit {
-        do { try FileManager.default.removeItem(at: url) } catch { print("cannot remove \(url.path), ignoring: \(error)") }
+        do { try FileManager.default.removeItem(at: url) } catch {
+            print("cannot remove \(url.path), ignoring: \(error)")
+        }
     }
 
     func write(_ text: String, to name: String) throws { try write(Data(text.utf8), to: name) }

@@ -92,7 +92,8 @@ import Testing
         detail.summary.message = "y\u{9b}2J"
         detail.hooks[0].name = "\u{202e}evil"
         detail.outputs = ["a\u{1b}c": .string("\u{1b}[31m")]
-        let text = (InspectText(style: .plain).lines(detail) + SummaryText(style: .plain).lines(detail, hooks: [])).joined(separator: "\n")
+        let text = (InspectText(style: .plain).lines(detail) + SummaryText(style: .plain).lines(detail, hooks: []))
+            .joined(separator: "\n")
         #expect(text.unicodeScalars.allSatisfy { $0 == "\n" || !$0.isUnsafe })
     }
 }

@@ -17,7 +17,8 @@ enum Samples {
 
     static var summary: RunSummary {
         RunSummary(
-            id: main, name: "digits", project: "default", user: "ada", uid: 1000, status: .succeeded, reason: "Succeeded",
+            id: main, name: "digits", project: "default", user: "ada", uid: 1000, status: .succeeded,
+            reason: "Succeeded",
             attempt: 1, devices: ["gpu0"], createdAt: time(0), queuedAt: time(0.001), startedAt: time(0.012),
             finishedAt: time(12.85))
     }
@@ -26,7 +27,8 @@ enum Samples {
         Receipt(
             namespaces: ["pid": 4026532001, "mnt": 4026532002], sharedNamespaces: ["user"],
             cgroups: ["unified": "/postlude/runs/w01/main"], limits: ["memory.max": "1073741824\n"],
-            deviceFilterPrograms: [42], seccompProfile: "main", seccompMode: 2, seccompFilters: 1, noNewPrivileges: true,
+            deviceFilterPrograms: [42], seccompProfile: "main", seccompMode: 2, seccompFilters: 1,
+            noNewPrivileges: true,
             capabilities: ["CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapBnd": 0, "CapAmb": 0], uid: 1000, gid: 1000,
             groups: [44], mounts: 31, writableMounts: ["/tmp", "/dev/shm"], profile: "main", devices: ["/dev/gpu0"])
     }
@@ -54,9 +56,12 @@ enum Samples {
                 AttemptRecord(
                     number: 1,
                     steps: [
-                        StepRecord(name: "init-0", role: .initialize, startedAt: time(0.02), finishedAt: time(0.4), exit: .code(0)),
                         StepRecord(
-                            name: "main", role: .main, startedAt: time(0.5), finishedAt: time(12.75), exit: .code(0), usage: usage,
+                            name: "init-0", role: .initialize, startedAt: time(0.02), finishedAt: time(0.4),
+                            exit: .code(0)),
+                        StepRecord(
+                            name: "main", role: .main, startedAt: time(0.5), finishedAt: time(12.75), exit: .code(0),
+                            usage: usage,
                             receipt: receipt),
                     ],
                     leases: [
@@ -70,7 +75,11 @@ enum Samples {
                     detail: "0.951 > 0.9", run: hook, status: .succeeded),
                 HookRecord(index: 1, name: "alert", origin: "inline", trigger: .failed, outcome: .triggerMismatch),
             ],
-            notes: [Diagnostic(.note, "spec.image-ignored", "The image has no effect.", at: SourcePlace(file: "digits.yaml", line: 7, column: 9))],
+            notes: [
+                Diagnostic(
+                    .note, "spec.image-ignored", "The image has no effect.",
+                    at: SourcePlace(file: "digits.yaml", line: 7, column: 9))
+            ],
             artifacts: "/var/lib/postlude/runs/0123/artifacts")
     }
 
@@ -78,6 +87,7 @@ enum Samples {
         _ sequence: Int64, _ kind: RunEvent.Kind, _ subject: String, _ what: String, _ detail: String = "",
         at seconds: Double, of run: RunID = main
     ) -> RunEvent {
-        RunEvent(sequence: sequence, run: run, kind: kind, subject: subject, what: what, detail: detail, at: time(seconds))
+        RunEvent(
+            sequence: sequence, run: run, kind: kind, subject: subject, what: what, detail: detail, at: time(seconds))
     }
 }

@@ -10,7 +10,8 @@ enum Snapshot {
             .appendingPathComponent("Snapshots/\(name).txt")
         let text = lines.map { $0 + "\n" }.joined()
         if ProcessInfo.processInfo.environment["POSTLUDE_RECORD"] != nil {
-            try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
             try Data(text.utf8).write(to: file)
             return
         }

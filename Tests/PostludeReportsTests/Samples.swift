@@ -32,7 +32,9 @@ enum Samples {
     }
 
     static var digits: [UsageRecord] {
-        var training = record("main", .main, usage: usage(wall: 12.25, user: 11, system: 0.5, memory: 200 << 20), after: 0.5, seconds: 12.25)
+        var training = record(
+            "main", .main, usage: usage(wall: 12.25, user: 11, system: 0.5, memory: 200 << 20), after: 0.5,
+            seconds: 12.25)
         training.devices = ["gpu0"]
         training.deviceSeconds = 12.8
         training.releasingSeconds = 0.0042

@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct TextTests {
     @Test(arguments: [
-        (0.0, "0.0ms"), (0.0004, "0.4ms"), (0.0123, "12ms"), (0.25, "250ms"), (0.9996, "1.00s"), (1, "1.00s"), (9.999, "10.0s"),
+        (0.0, "0.0ms"), (0.0004, "0.4ms"), (0.0123, "12ms"), (0.25, "250ms"), (0.9996, "1.00s"), (1, "1.00s"),
+        (9.999, "10.0s"),
         (59.94, "59.9s"), (59.96, "1m00s"), (61, "1m01s"), (3599.6, "1h00m"), (7384, "2h03m"), (90_000, "1d01h"),
         (-1.5, "-1.50s"), (.infinity, "-"), (.nan, "-"), (1e300, "-"),
     ])
@@ -21,7 +22,9 @@ import Testing
     }
 
     @Test func `what is not known is a dash`() {
-        #expect(Units.duration(nil) == "-" && Units.bytes(nil) == "-" && Units.count(nil) == "-" && Units.timestamp(nil) == "-")
+        #expect(
+            Units.duration(nil) == "-" && Units.bytes(nil) == "-" && Units.count(nil) == "-"
+                && Units.timestamp(nil) == "-")
     }
 
     @Test(arguments: [
@@ -34,7 +37,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("abc", 3), ("", 0), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("👩‍🔬", 2), ("❤️", 2), ("한글", 4), ("→", 1), ("\u{200b}", 0),
+        ("abc", 3), ("", 0), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("👩‍🔬", 2), ("❤️", 2), ("한글", 4), ("→", 1),
+        ("\u{200b}", 0),
     ])
     func `text is measured in terminal columns`(text: String, width: Int) {
         #expect(text.displayWidth == width)
@@ -46,7 +50,8 @@ import Testing
     }
 
     @Test func `long cells are cut, wide characters whole`() {
-        #expect("abcdef".truncated(to: 4) == "abc…" && "日本語".truncated(to: 4) == "日…" && "abc".truncated(to: 3) == "abc")
+        #expect(
+            "abcdef".truncated(to: 4) == "abc…" && "日本語".truncated(to: 4) == "日…" && "abc".truncated(to: 3) == "abc")
     }
 
     @Test func `control characters in a cell cannot break the line or talk to the terminal`() {
@@ -55,7 +60,8 @@ import Testing
     }
 
     @Test func `CSV quotes what RFC 4180 wants quoted, and disarms formulas`() {
-        let text = CSV.text(header: ["a", "b"], rows: [["x,y", "say \"hi\""], ["two\r\nlines", nil], ["=1+1", "-5"], ["-x", "@y"]])
+        let text = CSV.text(
+            header: ["a", "b"], rows: [["x,y", "say \"hi\""], ["two\r\nlines", nil], ["=1+1", "-5"], ["-x", "@y"]])
         #expect(text == "a,b\r\n\"x,y\",\"say \"\"hi\"\"\"\r\n\"two\r\nlines\",\r\n'=1+1,-5\r\n'-x,'@y\r\n")
     }
 

@@ -21,7 +21,8 @@ import Testing
         let record = Samples.record("main", .main, exit: nil, usage: nil, seconds: nil)
         let table = UsageReport.table([record])
         #expect(table.allSatisfy { !$0.contains(" 0") })
-        let cells = UsageReport.csv([record]).split(separator: "\r\n")[1].split(separator: ",", omittingEmptySubsequences: false)
+        let cells = UsageReport.csv([record]).split(separator: "\r\n")[1].split(
+            separator: ",", omittingEmptySubsequences: false)
         #expect(cells[10] == "" && cells[12] == "" && cells[14...26].allSatisfy(\.isEmpty))
     }
 

@@ -20,7 +20,8 @@ final class Command: Sendable {
         process.executableURL = program
         process.arguments = arguments
         process.currentDirectoryURL = directory
-        process.environment = ["HOME": directory.path, "PATH": "/usr/bin:/bin"].merging(environment) { _, given in given }
+        process.environment = ["HOME": directory.path, "PATH": "/usr/bin:/bin"].merging(environment) { _, given in given
+        }
         let (stdout, stderr) = (Pipe(), Pipe())
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = stdout
@@ -72,18 +73,23 @@ struct OwnAgent: Sendable {
     static func run<Value: Sendable>(
         configuration: String = "", _ test: @Sendable (OwnAgent) async throws -> Value
     ) async throws -> Value {
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("postlude-own-\(UUID().uuidString.prefix(8))")
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "postlude-own-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(
             at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         let agent = OwnAgent(directory: directory)
         let profiles = LiveAgent.repository.appendingPathComponent("profiles").path
-        try agent.write(
-            "stateDirectory: \(agent.state)\nsocket: \(agent.socket)\nprofilesDirectory: \(profiles)\n\(configuration)\n",
-            to: "postlude.yaml")
+        // A setting of the test's replaces the one made here.
+        let settings = ["stateDirectory: \(agent.state)", "socket: \(agent.socket)", "profilesDirectory: \(profiles)"]
+        let key = configuration.prefix { $0 != ":" } + ":"
+        let lines = settings.filter { !$0.hasPrefix(key) } + [configuration]
+        try agent.write(lines.map { $0 + "\n" }.joined(), to: "postlude.yaml")
         let outcome: Swift.Result<Value, any Error>
         do { outcome = .success(try await test(agent)) } catch { outcome = .failure(error) }
         await agent.end()
-        do { try FileManager.default.removeItem(at: directory) } catch { print("cannot remove \(directory.path), ignoring: \(error)") }
+        do { try FileManager.default.removeItem(at: directory) } catch {
+            print("cannot remove \(directory.path), ignoring: \(error)")
+        }
         return try outcome.get()
     }
 

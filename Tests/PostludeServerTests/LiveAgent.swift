@@ -23,11 +23,14 @@ struct LiveAgent: Sendable {
         agentUID: UInt32 = geteuid(), administratorsGroup: String? = nil, devices: [Device] = [],
         _ test: @Sendable (LiveAgent) async throws -> Result
     ) async throws -> Result {
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("postlude-server-\(UUID().uuidString.prefix(8))")
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "postlude-server-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(
             at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         defer {
-            do { try FileManager.default.removeItem(at: directory) } catch { print("cannot remove \(directory.path), ignoring: \(error)") }
+            do { try FileManager.default.removeItem(at: directory) } catch {
+                print("cannot remove \(directory.path), ignoring: \(error)")
+            }
         }
         var logger = Logger(label: "test")
         logger.logLevel = .error
@@ -47,7 +50,8 @@ struct LiveAgent: Sendable {
             let outcome: Swift.Result<Result, any Error>
             do {
                 outcome = .success(
-                    try await test(LiveAgent(directory: directory, client: AgentClient(socketPath: socket), engine: engine)))
+                    try await test(
+                        LiveAgent(directory: directory, client: AgentClient(socketPath: socket), engine: engine)))
             } catch {
                 outcome = .failure(error)
             }
@@ -61,12 +65,14 @@ struct LiveAgent: Sendable {
         let profiles = repository.appendingPathComponent("profiles").path
         let sandbox = try Sandbox(
             configuration: SandboxConfiguration(
-                wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp", poolSize: 1,
+                wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
+                poolSize: 1,
                 cgroupName: "postlude-test-\(UUID().uuidString.prefix(8).lowercased())"))
         return try Engine(
             configuration: EngineConfiguration(
                 stateDirectory: state, hub: try Hub(directory: "\(profiles)/hub"),
-                profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"), memoryBytes: 4 << 30, milliCPU: 4000),
+                profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"), memoryBytes: 4 << 30,
+                milliCPU: 4000),
             store: try Store(directory: state), sandbox: sandbox, devices: devices, logger: logger)
     }
 
@@ -117,9 +123,12 @@ struct LiveAgent: Sendable {
         return await events.items
     }
 
-    func log(_ run: RunID, _ stream: LogStream = .stdout, step: String = "main", follow: Bool = false, offset: Int64 = 0) async throws -> String {
+    func log(
+        _ run: RunID, _ stream: LogStream = .stdout, step: String = "main", follow: Bool = false, offset: Int64 = 0
+    ) async throws -> String {
         let bytes = Collected<UInt8>()
-        try await client.logs(of: run.description, step: step, stream: stream, follow: follow, offset: offset) { buffer in
+        try await client.logs(of: run.description, step: step, stream: stream, follow: follow, offset: offset) {
+            buffer in
             for byte in buffer.readableBytesView { await bytes.add(byte) }
         }
         return String(decoding: await bytes.items, as: UTF8.self)

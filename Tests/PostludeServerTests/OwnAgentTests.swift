@@ -70,7 +70,8 @@ import Testing
     @Test func `a run outlives its agent's orderly end and is taken up by the next`() async throws {
         try await OwnAgent.run { agent async throws in
             try agent.write(Self.job("until [ -e go ]; do sleep 0.01; done; echo done"), to: "job.yaml")
-            let id = try await agent.postlude("submit", "job.yaml").output.trimmingCharacters(in: .whitespacesAndNewlines)
+            let id = try await agent.postlude("submit", "job.yaml").output.trimmingCharacters(
+                in: .whitespacesAndNewlines)
             var waiting = true
             let events = AgentClient(socketPath: agent.socket)
             let cut = await #expect(throws: ClientError.self) {
@@ -107,7 +108,8 @@ import Testing
     @Test func `a second Ctrl-C leaves the run to itself`() async throws {
         try await OwnAgent.run { agent async throws in
             // It does not end at SIGTERM until told to, so the second Ctrl-C always comes in between.
-            try agent.write(Self.job("trap 'echo asked' TERM; echo up; until [ -e go ]; do sleep 0.01; done"), to: "job.yaml")
+            try agent.write(
+                Self.job("trap 'echo asked' TERM; echo up; until [ -e go ]; do sleep 0.01; done"), to: "job.yaml")
             let command = try agent.start(["run", "job.yaml"])
             var seen = ""
             try await command.reads("up\n", into: &seen)
@@ -135,25 +137,52 @@ import Testing
     @Test func `a second agent on the same state directory is refused and harms nothing`() async throws {
         try await OwnAgent.run { agent async throws in
             #expect(try await agent.postlude("ps").status == 0)
-            let second = try await agent.daemon("--socket", agent.directory.appendingPathComponent("other.sock").path).result()
-            #expect(second.status == 1 && second.error.contains("code=store.already-in-use") && second.error.contains("hint="), "\(second)")
+            let second = try await agent.daemon("--socket", agent.directory.appendingPathComponent("other.sock").path)
+                .result()
+            #expect(
+                second.status == 1 && second.error.contains("code=store.already-in-use")
+                    && second.error.contains("hint="), "\(second)")
             #expect(try await agent.postlude("ps").status == 0)
         }
     }
 
     @Test(arguments: [
-        ("wardenPath: /nonexistent/warden", "agent.no-warden"), ("profilesDirectory: /nonexistent", "config.duplicate-key"),
-        ("hubDirectory: /nonexistent/hub", "spec."), ("devices: [{id: a, class: example.com/x, nodes: [/nonexistent]}]", "devices."),
-        ("devices: [{id: a, class: example.com/x, nodes: [/etc/passwd]}]", "devices."), ("memory: lots", "config."), ("nothing: 1", "spec."),
+        ("wardenPath: /nonexistent/warden", "agent.no-warden"),
+        ("hubDirectory: /nonexistent/hub", "hub.missing-directory"),
+        ("socket: /etc/passwd", "server.bad-socket"), ("stateDirectory: /proc/postlude", "store.unusable"),
+        (
+            "devices: [{id: a, class: example.com/x, nodes: [/dev/null], environment: {A: a, B: b}}]",
+            "agent.device-environment"
+        ),
     ])
-    func `what the agent cannot start with is told to whoever starts it`(configuration: String, code: String) async throws {
-        try await OwnAgent.run(configuration: configuration) { agent async throws in
+    func `what the agent cannot start with is told to whoever starts it`(setting: String, code: String) async throws {
+        try await OwnAgent.run(configuration: setting) { agent async throws in
             let result = try await agent.daemon().result()
-            #expect(result.status == 1 && result.error.contains("code=") && result.error.contains("hint="), "\(result)")
+            #expect(
+                result.status == 1 && result.error.contains("code=\(code)") && result.error.contains("hint="),
+                "\(result)")
+            // A command that starts the agent passes on what it says; what keeps it from starting one at all, it says itself.
             let command = try await agent.postlude("ps", "--json")
             let envelope = try Wire.decode([String: ErrorEnvelope].self, from: command.output.utf8)["error"]
-            #expect(command.status == 4 || command.status == 2, "\(command)")
-            #expect(envelope?.hint != nil && envelope?.message.isEmpty == false)
+            #expect(command.status == 4 && envelope?.message.isEmpty == false && envelope?.hint != nil, "\(command)")
+            #expect(envelope?.code == code || setting.hasPrefix("s"), "\(command)")
+        }
+    }
+
+    @Test(arguments: [
+        ("memory: lots", "spec.invalid-value"), ("nothing: 1", "spec.unknown-key"), ("devices: [", "spec.yaml"),
+    ])
+    func `a configuration with faults is refused by agent and command alike`(setting: String, code: String) async throws
+    {
+        try await OwnAgent.run(configuration: setting) { agent async throws in
+            let result = try await agent.daemon().result()
+            #expect(
+                result.status == 1 && result.error.contains("code=\(code)") && result.error.contains("postlude.yaml:"),
+                "\(result)")
+            let command = try await agent.postlude("ps")
+            #expect(
+                command.status == 2 && command.error.contains(code) && command.error.contains("postlude.yaml:"),
+                "\(command)")
         }
     }
 
@@ -163,23 +192,32 @@ import Testing
             try FileManager.default.createDirectory(at: copies, withIntermediateDirectories: true)
             for name in ["postlude", "postluded"] {
                 let install = try Command(
-                    URL(fileURLWithPath: "/usr/bin/install"), ["-m", "755", LiveAgent.executable(name).path, copies.appendingPathComponent(name).path],
+                    URL(fileURLWithPath: "/usr/bin/install"),
+                    ["-m", "755", LiveAgent.executable(name).path, copies.appendingPathComponent(name).path],
                     in: agent.directory)
                 #expect(await install.result().status == 0)
             }
             let home = agent.directory.appendingPathComponent("home")
-            try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o777])
+            try FileManager.default.createDirectory(
+                at: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o777])
             try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: home.path)
             let command = try Command(
                 URL(fileURLWithPath: "/usr/bin/setpriv"),
-                ["--reuid", "65534", "--regid", "65534", "--clear-groups", copies.appendingPathComponent("postlude").path, "ps"],
+                [
+                    "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                    copies.appendingPathComponent("postlude").path, "ps",
+                ],
                 in: agent.directory, environment: ["HOME": home.path])
             let result = await command.result()
-            #expect(result.status == 4 && result.error.contains("[agent.not-root]") && result.error.contains("hint: "), "\(result)")
+            #expect(
+                result.status == 4 && result.error.contains("[agent.not-root]") && result.error.contains("hint: "),
+                "\(result)")
         }
     }
 
-    @Test(arguments: [["--bogus"], ["--idle-exit", "-1"], ["--socket", "x"], ["--log-format", "xml"], ["--ready-fd", "1"], ["extra"]])
+    @Test(arguments: [
+        ["--bogus"], ["--idle-exit", "-1"], ["--socket", "x"], ["--log-format", "xml"], ["--ready-fd", "1"], ["extra"],
+    ])
     func `a wrong command line of the agent ends with 2`(arguments: [String]) async throws {
         try await OwnAgent.run { agent async throws in
             let result = try await Command(LiveAgent.executable("postluded"), arguments, in: agent.directory).result()

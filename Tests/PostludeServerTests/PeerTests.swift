@@ -16,7 +16,9 @@ import Testing
 
         func decoded<Value: Decodable>(_ type: Value.Type) throws -> Value { try Wire.decode(type, from: output.utf8) }
         var code: String? {
-            do { return try Wire.decode([String: ErrorEnvelope].self, from: output.utf8)["error"]?.code } catch { return nil }
+            do { return try Wire.decode([String: ErrorEnvelope].self, from: output.utf8)["error"]?.code } catch {
+                return nil
+            }
         }
     }
 
@@ -37,7 +39,8 @@ import Testing
             // By another process: while this one has a file open for writing, whatever it forks meanwhile has it too, and
             // the kernel refuses to execute it.
             let install = try Process.run(
-                URL(fileURLWithPath: "/usr/bin/install"), arguments: ["-m", "755", try LiveAgent.executable("postlude").path, copy.path])
+                URL(fileURLWithPath: "/usr/bin/install"),
+                arguments: ["-m", "755", try LiveAgent.executable("postlude").path, copy.path])
             install.waitUntilExit()
         }
         let process = Process()
@@ -71,8 +74,10 @@ import Testing
 
     @Test func `a user sees, reads and stops only their own runs, and runs as themselves`() async throws {
         try await LiveAgent.run { agent in
-            let own = try await agent.client.submit(agent.submission("echo secret; exec sleep 1000", name: "root's")).summary.id
-            try Self.operation.write(to: agent.directory.appendingPathComponent("op.yaml"), atomically: true, encoding: .utf8)
+            let own = try await agent.client.submit(agent.submission("echo secret; exec sleep 1000", name: "root's"))
+                .summary.id
+            try Self.operation.write(
+                to: agent.directory.appendingPathComponent("op.yaml"), atomically: true, encoding: .utf8)
 
             #expect(try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.isEmpty)
             for command in [["inspect"], ["stop"], ["logs"], ["logs", "-f"]] {
@@ -87,7 +92,10 @@ import Testing
             #expect(theirs.uid == Self.nobody)
             _ = try await agent.settled(theirs.id)
             #expect(try await agent.log(theirs.id) == "65534\n65534\n")
-            #expect(try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.map(\.id) == [theirs.id])
+            #expect(
+                try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.map(\.id) == [
+                    theirs.id
+                ])
             #expect(Set(try await agent.client.runs().map(\.id)) == [own, theirs.id])
 
             _ = try await agent.client.stop(own.description)
@@ -102,7 +110,8 @@ import Testing
         try await LiveAgent.run(administratorsGroup: group) { agent in
             let run = try await agent.client.submit(agent.submission("true")).summary.id
             _ = try await agent.settled(run)
-            #expect(try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.map(\.id) == [run])
+            #expect(
+                try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.map(\.id) == [run])
         }
     }
 
@@ -153,11 +162,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ("relative.sock", "absolute"), ("/" + String(repeating: "x", count: 107), "107"), ("/etc/passwd", "another kind"),
+        ("relative.sock", "absolute"), ("/" + String(repeating: "x", count: 107), "107"),
+        ("/etc/passwd", "another kind"),
         ("/etc/passwd/agent.sock", "Not a directory"),
     ])
     func `a path that can be no socket is refused before anything starts`(path: String, says: String) {
         let error = #expect(throws: ServerError.self) { try SocketFile(path: path, isShared: true).prepare() }
-        #expect(error?.code == "server.bad-socket" && error?.message.contains(says) == true && error?.hint != nil, "\(String(describing: error))")
+        #expect(
+            error?.code == "server.bad-socket" && error?.message.contains(says) == true && error?.hint != nil,
+            "\(String(describing: error))")
     }
 }

@@ -50,16 +50,26 @@ import Testing
             (.init(method: .POST, target: RequestTarget("runs", unknown, "stop")), 404, "engine.unknown-run"),
             (.init(target: RequestTarget("runs", unknown, "logs")), 404, "engine.unknown-run"),
             (.init(target: RequestTarget("runs", unknown, "events")), 404, "engine.unknown-run"),
-            (.init(target: RequestTarget("runs", unknown, "logs", query: [("stream", "both")])), 400, "server.bad-parameter"),
+            (
+                .init(target: RequestTarget("runs", unknown, "logs", query: [("stream", "both")])), 400,
+                "server.bad-parameter"
+            ),
             (.init(target: RequestTarget("runs", query: [("limit", "0")])), 400, "server.bad-parameter"),
             (.init(target: RequestTarget("runs", query: [("limit", "ten")])), 400, "server.bad-parameter"),
             (.init(target: RequestTarget("runs", query: [("hooks", "maybe")])), 400, "server.bad-parameter"),
             (.init(target: RequestTarget("usage", query: [("since", "-1")])), 400, "server.bad-parameter"),
             (.init(method: .POST, target: RequestTarget("runs"), body: []), 400, "server.bad-body"),
             (.init(method: .POST, target: RequestTarget("runs"), body: Array("{".utf8)), 400, "server.bad-body"),
-            (.init(method: .POST, target: RequestTarget("runs"), body: Array("{\"path\": 7}".utf8)), 400, "server.bad-body"),
+            (
+                .init(method: .POST, target: RequestTarget("runs"), body: Array("{\"path\": 7}".utf8)), 400,
+                "server.bad-body"
+            ),
             (.init(method: .POST, target: RequestTarget("runs"), body: [0xff, 0x00]), 400, "server.bad-body"),
-            (.init(method: .POST, target: RequestTarget("runs"), body: Array(repeating: 0x20, count: API.maximumRequestBytes + 1)), 413, "server.too-large"),
+            (
+                .init(
+                    method: .POST, target: RequestTarget("runs"),
+                    body: Array(repeating: 0x20, count: API.maximumRequestBytes + 1)), 413, "server.too-large"
+            ),
         ]
         try await LiveAgent.run { agent in
             for (request, status, code) in cases {
@@ -76,7 +86,8 @@ import Testing
     @Test func `an operation with faults is refused with every finding and its place`() async throws {
         try await LiveAgent.run { agent in
             let submission = Submission(
-                path: "bad.yaml", text: "version: 1.1\nkind: component\nrun:\n  kind: job\n  contianer: {}\n", workingDirectory: "/")
+                path: "bad.yaml", text: "version: 1.1\nkind: component\nrun:\n  kind: job\n  contianer: {}\n",
+                workingDirectory: "/")
             let error = await #expect(throws: ClientError.self) { try await agent.client.submit(submission) }
             #expect(error?.kind == .refused(status: 400) && error?.code == "engine.invalid-operation")
             #expect(error?.details.contains { $0.place?.line == 5 } == true)

@@ -6,7 +6,9 @@ import Testing
         var parser = ServerSentEventParser()
         guard let pieces else { return parser.feed(text.utf8) }
         let bytes = Array(text.utf8)
-        return stride(from: 0, to: bytes.count, by: pieces).flatMap { parser.feed(bytes[$0..<min($0 + pieces, bytes.count)]) }
+        return stride(from: 0, to: bytes.count, by: pieces).flatMap {
+            parser.feed(bytes[$0..<min($0 + pieces, bytes.count)])
+        }
     }
 
     static let cases: [(String, [ServerSentEvent])] = [
@@ -15,7 +17,8 @@ import Testing
         ("event: e\n\n", []), ("event: e\ndata: 1\n\ndata: 2\n\n", [.init(name: "e", data: "1"), .init(data: "2")]),
         ("id: 7\ndata: 1\n\ndata: 2\n\n", [.init(data: "1", id: "7"), .init(data: "2", id: "7")]),
         (": comment\ndata: x\nretry: 5\nother: y\n\n", [.init(data: "x")]),
-        ("data: x\r\n\r\n", [.init(data: "x")]), ("data: x\r\r", [.init(data: "x")]), ("\u{feff}data: x\n\n", [.init(data: "x")]),
+        ("data: x\r\n\r\n", [.init(data: "x")]), ("data: x\r\r", [.init(data: "x")]),
+        ("\u{feff}data: x\n\n", [.init(data: "x")]),
         ("id: a\0b\ndata: x\n\n", [.init(data: "x")]), ("data: x\n", []), ("data: é日\n\n", [.init(data: "é日")]),
     ]
 
@@ -26,7 +29,9 @@ import Testing
     }
 
     @Test func `what is written reads back the same`() {
-        let events = [ServerSentEvent(name: "status", data: "{\"a\":\n1}", id: "3"), ServerSentEvent(data: "", id: "4")]
+        let events = [
+            ServerSentEvent(name: "status", data: "{\"a\":\n1}", id: "3"), ServerSentEvent(data: "", id: "4"),
+        ]
         #expect(parse(events.map(\.encoded).joined()) == events)
     }
 }

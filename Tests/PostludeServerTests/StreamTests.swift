@@ -28,7 +28,8 @@ import Testing
             #expect(Set(events.map(\.run)) == [run, hook])
             #expect(events.last { $0.run == hook }?.subject == "succeeded")
             let mainEnd = try #require(events.firstIndex { $0.run == run && $0.subject == "succeeded" })
-            let hookStart = try #require(events.firstIndex { $0.run == hook && $0.kind == .step && $0.what == "started" })
+            let hookStart = try #require(
+                events.firstIndex { $0.run == hook && $0.kind == .step && $0.what == "started" })
             #expect(mainEnd < hookStart)
 
             // From the middle on: the same events, from there.
@@ -44,7 +45,8 @@ import Testing
             // The script goes on only when the follower has seen the first line: it is no later read of a finished file.
             let gate = agent.directory.appendingPathComponent("gate")
             try FileManager.default.createDirectory(at: gate, withIntermediateDirectories: true)
-            var submission = agent.submission("echo one; until [ -e go ]; do sleep 0.01; done; printf 'two\\nend'; echo bad >&2")
+            var submission = agent.submission(
+                "echo one; until [ -e go ]; do sleep 0.01; done; printf 'two\\nend'; echo bad >&2")
             submission.workingDirectory = gate.path
             let run = try await agent.client.submit(submission).summary.id
             let seen = Collected<UInt8>()
@@ -63,7 +65,10 @@ import Testing
 
     @Test func `large output comes through whole`() async throws {
         try await LiveAgent.run { agent in
-            let run = try await agent.client.submit(agent.submission("i=0; while [ $i -lt 20000 ]; do echo line-$i-xxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done")).summary.id
+            let run = try await agent.client.submit(
+                agent.submission(
+                    "i=0; while [ $i -lt 20000 ]; do echo line-$i-xxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done")
+            ).summary.id
             let lines = try await agent.log(run, follow: true).split(separator: "\n")
             #expect(lines.count == 20_000 && lines.last == "line-19999-xxxxxxxxxxxxxxxxxxxxxxxx")
         }
@@ -74,7 +79,9 @@ import Testing
             let run = try await agent.client.submit(agent.submission("true")).summary.id
             _ = try await agent.settled(run)
             for follow in [false, true] {
-                let error = await #expect(throws: ClientError.self) { try await agent.log(run, step: "../main", follow: follow) }
+                let error = await #expect(throws: ClientError.self) {
+                    try await agent.log(run, step: "../main", follow: follow)
+                }
                 #expect(error?.kind == .refused(status: 404) && error?.code == "engine.unknown-step")
             }
         }

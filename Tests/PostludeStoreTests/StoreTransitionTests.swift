@@ -161,6 +161,29 @@ import Testing
         #expect(try await store.summaries(uid: nil, includeHooks: false, limit: 10).count == 1)
     }
 
+    @Test func `hooks thought of ahead start with the hand-back, unless the run ends otherwise`() async throws {
+        let directory = try TemporaryDirectory()
+        let store = try await open(directory)
+        for isForeseen in [true, false] {
+            let main = Sample.run(hooks: 1)
+            _ = try await store.submit(main, then: .compiled, at: Sample.time(0))
+            try await store.play(main.id)
+            var hook = Sample.run()
+            hook.upstream = NewRun.Upstream(run: main.id, index: 0, name: "notify")
+            let outcome = Run.Outcome(isForeseen ? .succeeded : .stopped, reason: "Completed", exit: .code(0))
+            let applied = try await store.handBack(
+                AttemptID(run: main.id, number: 1), [], Store.Leavings(),
+                hooks: Store.Forethought(
+                    outcome: outcome,
+                    decisions: [Store.HookDecision(index: 0, outcome: .fired, detail: "done", run: hook)]),
+                at: Sample.time(6))
+            #expect(applied.owed.map(\.effect.kind) == (isForeseen ? [.cleanUp, .launch] : [.resolveHooks, .cleanUp]))
+            #expect(try await store.hooks(of: main.id).map(\.outcome) == (isForeseen ? [.fired] : [nil]))
+        }
+        let owed = try await store.owedEffects().map(\.effect.kind)
+        #expect(owed.filter { $0 == .resolveHooks }.count == 1)
+    }
+
     @Test func `reports are taken once, however often the journal is read`() async throws {
         let directory = try TemporaryDirectory()
         let store = try await open(directory)

@@ -171,6 +171,42 @@ struct IsolationTests {
         #expect(try WardenHarness().run(script).output.contains("Network is unreachable"))
     }
 
+    @Test func `where there is one hierarchy the warden clones by itself`() throws {
+        let harness = try WardenHarness(usesLegacy: false)
+        let outcome = try harness.run("grep -E '^(CapBnd|NoNewPrivs)' /proc/self/status; grep ^0: /proc/self/cgroup")
+        #expect(outcome.lines == ["CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "0::/", ""])
+        #expect(outcome.receipt(of: "main")?.cgroupText.contains("0::") == true)
+        #expect(outcome.ended?.1 == .code(0))
+    }
+
+    @Test func `the memory limit kills, and the counters say so`() throws {
+        let harness = try WardenHarness()
+        let limit = harness.layout.legacy[.memory] == nil ? "memory.max" : "memory.limit_in_bytes"
+        let outcome = try harness.run("exec python3 -c 'x = bytearray(200 << 20)'") {
+            $0.steps[0].limits = [CgroupWrite(.memory, limit, "\(32 << 20)")]
+        }
+        #expect(outcome.exit(of: "main") == .signal(SIGKILL, coreDumped: false))
+        #expect(outcome.counters(of: "main")?.oomKills ?? 0 >= 1)
+        #expect(outcome.receipt(of: "main")?.limits == ["memory/main/" + limit: "33554432"])
+    }
+
+    @Test func `the host's root can be the root, read-only, with parts of it hidden`() throws {
+        let harness = try WardenHarness()
+        let root = try harness.builder.source("/")
+        let outcome = try harness.run("ls -A /root /home | grep -vc ':$'; touch /x 2>&1; cut -d' ' -f4,5 /proc/self/mountinfo | grep ' /$'") {
+            $0.steps[0].mounts = [
+                .bind(source: root, target: "/", readOnly: true, devices: true), .proc(target: "/proc"),
+                .tmpfs(target: "/tmp", bytes: 4096, inodes: 16, mode: 0o1777, noExec: true), .mask(target: "/root"),
+                .mask(target: "/home"), .mask(target: "/no/such/place"),
+            ]
+        }
+        // One line is the empty one between the two listings.
+        #expect(outcome.lines.first == "1")
+        #expect(outcome.output.contains("Read-only file system"))
+        #expect(outcome.lines.filter { $0.hasSuffix(" /") } == ["/ /"])
+        #expect(outcome.exit(of: "main") == .code(0))
+    }
+
     @Test func `a step that asks for it joins the host's network`() throws {
         let outcome = try WardenHarness().run("stat -Lc %i /proc/self/ns/net") { $0.steps[0].usesHostNetwork = true }
         #expect(outcome.output == "\(Namespace.inodes(of: "self")["net"] ?? 0)\n")

@@ -31,7 +31,8 @@ final class WardenHarness {
         return String(beside)
     }()
 
-    init(networkAhead: Bool = true) throws {
+    /// `usesLegacy: false` treats a hybrid host as one with the v2 hierarchy alone.
+    init(networkAhead: Bool = true, usesLegacy: Bool = true) throws {
         let number = Self.counter.withLock { value in
             value += 1
             return value
@@ -41,7 +42,9 @@ final class WardenHarness {
         guard mkdtemp(&template) != nil else { throw LinuxError(last: "mkdtemp") }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         _ = chmod(directory, 0o755)
-        layout = try CgroupLayout.discover()
+        var layout = try CgroupLayout.discover()
+        if !usesLegacy { layout.legacy = [:] }
+        self.layout = layout
         var cgroups: [CgroupWrite.Controller: String] = [:]
         for controller in [CgroupController.unified] + CgroupController.stepControllers {
             guard controller == .unified || layout.legacy[controller] != nil,

@@ -99,7 +99,8 @@ struct LogsCommand: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for stream in chosen {
                 group.addTask {
-                    try await client.logs(of: run, step: step, stream: stream, follow: true, attempt: attempt) { buffer in
+                    try await client.logs(of: run, step: step, stream: stream, follow: true, attempt: attempt) {
+                        buffer in
                         try await writer.write(buffer.readableBytesView, stream)
                     }
                     try await writer.end(stream)

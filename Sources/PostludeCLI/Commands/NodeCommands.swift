@@ -51,7 +51,9 @@ struct VersionCommand: AsyncParsableCommand {
         }
         guard !output.json else { return try output.print(VersionDocument(version: Version.current, agent: info)) }
         try output.streams.print("postlude \(Version.current)")
-        if let info { try output.streams.print("agent    \(info.version) (pid \(info.pid), state in \(info.stateDirectory))") }
+        if let info {
+            try output.streams.print("agent    \(info.version) (pid \(info.pid), state in \(info.stateDirectory))")
+        }
     }
 }
 

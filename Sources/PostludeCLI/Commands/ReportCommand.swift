@@ -17,14 +17,17 @@ struct ReportCommand: AsyncParsableCommand {
     var format: Format?
 
     @Option(
-        help: ArgumentHelp("Only runs that ended since: 90m, 12h, 7d, 2026-03-01 or 2026-03-01T12:00:00Z.", valueName: "time"))
+        help: ArgumentHelp(
+            "Only runs that ended since: 90m, 12h, 7d, 2026-03-01 or 2026-03-01T12:00:00Z.", valueName: "time"))
     var since: String?
 
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if output.json, let format, format != .json { throw ValidationError("--json and --format \(format.rawValue) do not go together.") }
+        if output.json, let format, format != .json {
+            throw ValidationError("--json and --format \(format.rawValue) do not go together.")
+        }
         if let since, SinceText.parse(since, now: CommandEnvironment.now) == nil {
             throw ValidationError("--since takes 90m, 12h, 7d, 2026-03-01 or 2026-03-01T12:00:00Z, not '\(since)'.")
         }
@@ -81,7 +84,8 @@ enum SinceText {
 
     /// `12:00` or `12:00:00`, with or without a `Z`, as microseconds of the day.
     private static func time(_ text: Substring) -> Int64? {
-        let parts = (text.hasSuffix("Z") ? text.dropLast() : text).split(separator: ":", omittingEmptySubsequences: false)
+        let parts = (text.hasSuffix("Z") ? text.dropLast() : text).split(
+            separator: ":", omittingEmptySubsequences: false)
         guard (2...3).contains(parts.count), parts.allSatisfy({ $0.count == 2 }), let hour = Int64(parts[0]),
             let minute = Int64(parts[1]), let second = parts.count == 3 ? Int64(parts[2]) : 0,
             (0...23).contains(hour), (0...59).contains(minute), (0...59).contains(second)

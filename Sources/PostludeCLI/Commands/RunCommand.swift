@@ -59,7 +59,8 @@ struct RunCommand: AsyncParsableCommand {
 
     private enum Outcome { case finished, interrupted, detached }
 
-    private static func leave(_ group: inout ThrowingTaskGroup<Outcome, any Error>, _ status: ExitStatus) -> ExitStatus {
+    private static func leave(_ group: inout ThrowingTaskGroup<Outcome, any Error>, _ status: ExitStatus) -> ExitStatus
+    {
         group.cancelAll()
         return status
     }

@@ -5,7 +5,8 @@ import PostludeSpec
 
 struct ValidateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "validate", abstract: "Check an operation file without an agent, and show everything that is wrong.",
+        commandName: "validate",
+        abstract: "Check an operation file without an agent, and show everything that is wrong.",
         discussion: "The exit status is 0 when the file is valid and 1 when it is not.")
 
     @Argument(help: "The operation file, or - for standard input.")
