@@ -16,10 +16,10 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
-let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
-let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 
 func test(_ name: String, _ dependencies: [Target.Dependency], excluding: [String] = []) -> Target {
     .testTarget(name: name, dependencies: dependencies, exclude: excluding, swiftSettings: house)
@@ -42,7 +42,7 @@ let tests: [Target] = [
             logging, grdb,
         ]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
-    test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", hummingbirdTesting, logging]),
+    test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
@@ -55,12 +55,12 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -74,9 +74,10 @@ let package = Package(
             name: "PostludeWarden", dependencies: ["PostludePlan", "PostludeLinux"], swiftSettings: staticWarden,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
         .target(
-            name: "PostludeSandbox", dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CSeccomp"],
+            name: "PostludeSandbox",
+            dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             swiftSettings: house),
-        .target(name: "PostludeDevices", dependencies: ["PostludeCore", "PostludeLinux"], swiftSettings: house),
+        .target(name: "PostludeDevices", dependencies: ["PostludeCore"], swiftSettings: house),
         .target(name: "PostludeStore", dependencies: ["PostludeCore", grdb], swiftSettings: house),
         .target(
             name: "PostludeEngine",
@@ -86,20 +87,24 @@ let package = Package(
             ], swiftSettings: house),
         .target(name: "PostludeReports", dependencies: ["PostludeCore"], swiftSettings: house),
         .target(
-            name: "PostludeAPI", dependencies: ["PostludeCore", httpClient, nioCore], swiftSettings: house),
+            name: "PostludeAPI", dependencies: ["PostludeCore", nioCore, nioPosix, nioHTTP1], swiftSettings: house),
         .target(
             name: "PostludeServer",
-            dependencies: ["PostludeEngine", "PostludeAPI", "PostludeReports", hummingbird, nioCore],
+            dependencies: [
+                "PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", hummingbird, httpTypes, logging,
+                lifecycle, nioCore, nioPosix,
+            ],
             swiftSettings: house),
         .target(
-            name: "PostludeCLI", dependencies: ["PostludeAPI", "PostludeSpec", "PostludeReports", argumentParser],
+            name: "PostludeCLI",
+            dependencies: ["PostludeCore", "PostludeAPI", "PostludeSpec", "PostludeReports", argumentParser, nioCore],
             swiftSettings: house),
         .executableTarget(name: "postlude", dependencies: ["PostludeCLI"], swiftSettings: house),
         .executableTarget(
             name: "postluded",
             dependencies: [
-                "PostludeServer", "PostludeEngine", "PostludeSandbox", "PostludeDevices", "PostludeStore", argumentParser,
-                logging, lifecycle,
+                "PostludeCore", "PostludeSpec", "PostludeAPI", "PostludeServer", "PostludeEngine", "PostludeSandbox",
+                "PostludeDevices", "PostludeStore", argumentParser, logging, lifecycle,
             ], swiftSettings: house),
     ] + tests
 )

@@ -62,13 +62,19 @@ mkdir -p "$cache"
 exec 9> "$cache/lock"
 flock 9
 
-# The kernel: Debian's package, unpacked and not installed. NVMe and ext4 are built into it, so it needs no initramfs.
-if [[ ! -s $cache/vmlinuz ]]; then
+# The kernel: Debian's package, unpacked and not installed. NVMe and ext4 are built into it, so it needs no
+# initramfs; a few modules make devices to test with.
+if [[ ! -s $cache/vmlinuz || ! -d $cache/modules ]]; then
     package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
     [[ -n $package ]] || fail "apt knows no linux-image-cloud-amd64; hint: apt-get update"
     download=$(mktemp -d "$cache/kernel.XXXXXX")
     (cd "$download" && apt-get download "$package" > log 2>&1) || fail "cannot download $package: $(tail -n 3 "$download/log")"
-    dpkg-deb --fsys-tarfile "$download"/*.deb | tar -x -C "$download" --wildcards './boot/vmlinuz-*'
+    dpkg-deb --fsys-tarfile "$download"/*.deb \
+        | tar -x -C "$download" --wildcards './boot/vmlinuz-*' '*/fuse.ko*' '*/loop.ko*' '*/tun.ko*'
+    rm -rf "$cache/modules"
+    mkdir "$cache/modules.new"
+    find "$download" -name '*.ko*' -exec mv {} "$cache/modules.new/" \;
+    mv "$cache/modules.new" "$cache/modules"
     mv "$download"/boot/vmlinuz-* "$cache/vmlinuz"
     rm -rf "$download"
 fi
@@ -80,7 +86,7 @@ canonical() {
 
 # Everything the root file system holds, one path of the host a line.
 base_list() {
-    local packages=(base-files bash coreutils dash findutils grep sed mawk util-linux mount procps hostname
+    local packages=(base-files bash coreutils dash findutils grep sed mawk util-linux mount procps hostname kmod
         'python3*-minimal' 'libpython3*-minimal' 'libpython3*-stdlib')
     local known=() program found=()
     mapfile -t known < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2> /dev/null | sed -n 's/^installed //p')
@@ -119,8 +125,8 @@ pack() {
 }
 
 built=()
-for name in postludePackageTests.xctest postlude postluded postlude-warden postlude-bench; do
-    if [[ -f $products/$name ]]; then built+=("$products/$name"); fi
+for path in "$products"/*.xctest "$products"/postlude{,d,-warden,-bench}; do
+    if [[ -f $path ]]; then built+=("$path"); fi
 done
 
 base_list > "$cache/base.files"
@@ -136,6 +142,7 @@ if [[ ! -s $cache/base.img || $(cat "$cache/base.stamp" 2> /dev/null) != "$stamp
         if [[ -d $path ]]; then mkdir -p "$cache/base$path" && cp -a "$path/." "$cache/base$path/"; fi
     done
     cp "$root/Tests/guest/init" "$cache/base/guest/init"
+    cp -R "$cache/modules" "$cache/base/guest/modules"
     chmod 755 "$cache/base/guest/init"
     chmod 1777 "$cache/base/tmp"
     mkdir -p "$cache/base$root"
