@@ -10,6 +10,8 @@ struct AttemptPlanner {
     let paths: RunPaths
     /// For a hook run: its main.
     let main: MainRun?
+    /// What attempts may hold together: the bound of one that asks for nothing, so that none can exhaust the host.
+    let node: AttemptLimits
 
     struct MainRun {
         var context: HookResolution.MainContext
@@ -77,7 +79,7 @@ struct AttemptPlanner {
             return fallback.map { max($0, largest) }
         }
         return AttemptLimits(
-            memoryBytes: limit(\.memoryBytes, profile.defaultMemoryBytes),
+            memoryBytes: limit(\.memoryBytes, profile.defaultMemoryBytes ?? node.memoryBytes),
             milliCPU: limit(\.milliCPU, profile.defaultMilliCPU), maxPIDs: profile.maxPIDs)
     }
 }

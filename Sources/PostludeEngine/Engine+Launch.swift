@@ -35,7 +35,8 @@ extension Engine {
             let planner = AttemptPlanner(
                 run: run, attempt: attempt,
                 profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
-                devices: leased, paths: paths, main: try main.map(mainRun))
+                devices: leased, paths: paths, main: try main.map(mainRun),
+                node: AttemptLimits(memoryBytes: configuration.memoryBytes))
             spec = try planner.spec()
             baselines = try await scanned
             // Last, for nothing may fail between here and the moment the warden is written down.
@@ -53,7 +54,7 @@ extension Engine {
         do {
             binding = try await store.bind(
                 attempt, warden: try Self.text(warden), steps: spec.steps.map { ($0.name, $0.role) },
-                baselines: baselines)
+                names: spec.receiptNames, baselines: baselines)
         } catch {
             sandbox.cancel(warden)
             throw error
@@ -137,5 +138,16 @@ extension Engine {
         } catch {
             logger.warning("no wardens could be made ahead, ignoring", metadata: ["error": "\(error)"])
         }
+    }
+}
+
+extension AttemptSpec {
+    /// By step, the part of a receipt that only the agent can name.
+    fileprivate var receiptNames: [String: Receipt] {
+        Dictionary(
+            steps.map { step in
+                let granted = step.getsDevices ? devices.map(\.path) : []
+                return (step.name, Receipt(seccompProfile: profile.seccomp, profile: profile.name, devices: granted))
+            }, uniquingKeysWith: { first, _ in first })
     }
 }

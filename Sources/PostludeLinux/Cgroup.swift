@@ -165,13 +165,17 @@ func flatKeyed(_ text: String, _ key: String) -> UInt64? {
 }
 
 extension CgroupLayout {
-    /// Prepares the v2 cgroup of a delegated service for children with controllers: moves the calling process to the child
-    /// `leaf` (no process may stay in a cgroup that distributes controllers) and enables what is offered of `controllers`.
+    /// Prepares the v2 cgroup of a delegated service for children with controllers: moves the calling process to the
+    /// child `leaf` (no process may stay in a cgroup that distributes controllers) and enables what is offered of
+    /// `controllers`.
     ///
-    /// Only the caller is moved: when others share its cgroup (a login session), this fails with EBUSY and they are left alone.
+    /// Only the caller is moved: when others share its cgroup (a login session), this fails with EBUSY and they are
+    /// left alone.
     /// - Returns: the names that are enabled now.
     @discardableResult
-    public func delegate(leaf: String, controllers: [String] = ["memory", "cpu", "pids", "io"]) throws(LinuxError) -> [String] {
+    public func delegate(
+        leaf: String, controllers: [String] = ["memory", "cpu", "pids", "io"]
+    ) throws(LinuxError) -> [String] {
         let own = try Cgroup(opening: unified)
         let wanted = controllers.filter { unifiedControllers.contains($0) }
         let already = try own.read("cgroup.subtree_control").split(whereSeparator: { $0 == " " || $0 == "\n" })

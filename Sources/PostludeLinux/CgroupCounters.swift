@@ -19,7 +19,9 @@ public struct CgroupCounters: Hashable, Sendable {
         counters.userMicroseconds = time.flatMap { flatKeyed($0, "user_usec") }
         counters.systemMicroseconds = time.flatMap { flatKeyed($0, "system_usec") }
         if let path = legacy[.cpu] {
-            counters.throttledMicroseconds = text(path, "cpu.stat").flatMap { flatKeyed($0, "throttled_time") }.map { $0 / 1000 }
+            counters.throttledMicroseconds = text(path, "cpu.stat").flatMap { flatKeyed($0, "throttled_time") }.map {
+                $0 / 1000
+            }
         } else {
             counters.throttledMicroseconds = time.flatMap { flatKeyed($0, "throttled_usec") }
         }

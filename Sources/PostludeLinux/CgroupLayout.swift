@@ -75,7 +75,8 @@ public struct CgroupLayout: Hashable, Sendable {
         return layout
     }
 
-    /// Reads /proc/<pid>/cgroup and /proc/<pid>/mountinfo; nil when no v2 hierarchy is mounted or the process is not in view of it.
+    /// Reads /proc/<pid>/cgroup and /proc/<pid>/mountinfo; nil when no v2 hierarchy is mounted or the process is not in
+    /// view of it.
     public static func parse(membership: String, mountinfo: String) -> CgroupLayout? {
         let mounts = mountinfo.split(separator: "\n").compactMap { CgroupMount(mountinfoLine: String($0)) }
         var unified: String?
@@ -111,7 +112,9 @@ private struct CgroupMount {
 
     init?(mountinfoLine: String) {
         let fields = mountinfoLine.split(separator: " ").map { String($0) }
-        guard let separator = fields.firstIndex(of: "-"), separator >= 6, fields.count > separator + 1 else { return nil }
+        guard let separator = fields.firstIndex(of: "-"), separator >= 6, fields.count > separator + 1 else {
+            return nil
+        }
         let type = fields[separator + 1]
         guard type == "cgroup2" || type == "cgroup" else { return nil }
         root = unescapeMountPath(fields[3])

@@ -10,7 +10,8 @@ public struct CloneRequest: Hashable, Sendable {
     public var cgroup: Int32?
     /// Whether both use one descriptor table from now on.
     public var sharesDescriptors: Bool
-    /// Whether the caller's parent becomes the child's parent; it is then told of the child's end as it is of the caller's.
+    /// Whether the caller's parent becomes the child's parent; it is then told of the child's end as it is of the
+    /// caller's.
     public var asSibling: Bool
 
     public init(

@@ -36,7 +36,9 @@ public struct DeviceFilterProgram: Hashable, Sendable {
 
     init(rules: [DeviceRule]) {
         var code: [UInt64] = []
-        let ordered = Set(rules).sorted { ($0.major, $0.minor.map { Int64($0) } ?? -1) < ($1.major, $1.minor.map { Int64($0) } ?? -1) }
+        let ordered = Set(rules).sorted {
+            ($0.major, $0.minor.map { Int64($0) } ?? -1) < ($1.major, $1.minor.map { Int64($0) } ?? -1)
+        }
         // r2 = access << 16 | type; r4 = major; r5 = minor.
         code.append(Self.instruction(0x61, destination: 2, source: 1, offset: 0))
         code.append(Self.instruction(0x61, destination: 4, source: 1, offset: 4))
@@ -108,8 +110,8 @@ public enum DeviceFilter {
         try change(LINUX_BPF_F_ALLOW_MULTI | LINUX_BPF_F_REPLACE, program, replacing: old, cgroup)
     }
 
-    /// Puts deny-all in the place of an attached program (one is enough: all must allow); attaches it when there is none.
-    /// Descriptors that are open keep working.
+    /// Puts deny-all in the place of an attached program (one is enough: all must allow); attaches it when there is
+    /// none. Descriptors that are open keep working.
     public static func denyAll(_ cgroup: borrowing Cgroup) throws(LinuxError) {
         let program = try DeviceFilterProgram.denyAll.load()
         let old = try programs(on: cgroup)

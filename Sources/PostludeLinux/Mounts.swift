@@ -14,8 +14,8 @@ public struct MountAttributes: OptionSet, Hashable, Sendable {
 
 /// The descriptor-based mount calls: no path is looked up twice.
 public enum Mounts {
-    /// A detached copy of the mount tree at `source` (O_PATH), cut off from propagation, with attributes added to all of it.
-    /// Works only in the mount namespace in which `source` was opened; the copy can be attached in any.
+    /// A detached copy of the mount tree at `source` (O_PATH), cut off from propagation, with attributes added to all
+    /// of it. Works only in the mount namespace in which `source` was opened; the copy can be attached in any.
     public static func cloneTree(
         of source: Int32, path: String = "", recursive: Bool, adding attributes: MountAttributes
     ) throws(LinuxError) -> OwnedDescriptor {
@@ -78,8 +78,8 @@ public enum Mounts {
         _ = try retrying("mount", "/") { linux_mount(nil, "/", nil, LINUX_MS_REC | LINUX_MS_PRIVATE, nil) }
     }
 
-    /// Makes the mount `newRoot` the root and detaches the old one with all that is mounted on it. `covered` is how many
-    /// mounts lie between the two, one on the other.
+    /// Makes the mount `newRoot` the root and detaches the old one with all that is mounted on it. `covered` is how
+    /// many mounts lie between the two, one on the other.
     public static func pivot(to newRoot: Int32, covered: Int = 0) throws(LinuxError) {
         _ = try retrying("fchdir") { fchdir(newRoot) }
         // Both arguments the same: the old root ends up on top of the new one, and "." names the topmost mount there.

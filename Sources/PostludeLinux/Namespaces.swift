@@ -23,7 +23,9 @@ public enum Namespace: String, Hashable, Sendable, CaseIterable {
         var inodes: [String: UInt64] = [:]
         for kind in allCases {
             var status = stat()
-            if stat("/proc/\(process)/ns/\(kind.rawValue)", &status) == 0 { inodes[kind.rawValue] = UInt64(status.st_ino) }
+            if stat("/proc/\(process)/ns/\(kind.rawValue)", &status) == 0 {
+                inodes[kind.rawValue] = UInt64(status.st_ino)
+            }
         }
         return inodes
     }

@@ -121,7 +121,8 @@ public func readToEnd(_ descriptor: Int32, limit: Int = 1 << 24) throws(LinuxErr
 }
 
 /// A whole small file, such as one of /proc or of a cgroup.
-public func readFile(_ path: String, at directory: Int32 = AT_FDCWD, limit: Int = 1 << 24) throws(LinuxError) -> [UInt8] {
+public func readFile(_ path: String, at directory: Int32 = AT_FDCWD, limit: Int = 1 << 24) throws(LinuxError) -> [UInt8]
+{
     let file = try OwnedDescriptor.open(path, O_RDONLY, at: directory)
     return try file.readAll(limit: limit)
 }

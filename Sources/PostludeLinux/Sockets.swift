@@ -43,7 +43,9 @@ public enum PacketSocket {
                             header.pointee.cmsg_type = LINUX_SCM_RIGHTS
                             header.pointee.cmsg_len = linux_cmsg_len(payload)
                             descriptors.withUnsafeBytes { list in
-                                if let base = list.baseAddress { linux_cmsg_data(header)?.copyMemory(from: base, byteCount: payload) }
+                                if let base = list.baseAddress {
+                                    linux_cmsg_data(header)?.copyMemory(from: base, byteCount: payload)
+                                }
                             }
                         }
                     }

@@ -1,8 +1,8 @@
 /// One record of an attempt's journal: appended by the warden, fsynced, read by the agent.
 ///
-/// On disk: u32 length of what follows the header, u32 CRC-32C of that, u16 type, u16 zero, u64 sequence number (from 0),
-/// i64 wall clock µs, u64 CLOCK_BOOTTIME ns, then the payload; all little-endian. A reader stops at the first record that
-/// is not whole. Unknown types are passed over.
+/// On disk: u32 length of what follows the header, u32 CRC-32C of that, u16 type, u16 zero, u64 sequence number (from
+/// 0), i64 wall clock µs, u64 CLOCK_BOOTTIME ns, then the payload; all little-endian. A reader stops at the first
+/// record that is not whole. Unknown types are passed over.
 public struct JournalRecord: Hashable, Sendable {
     public var sequence: UInt64
     public var wallMicroseconds: Int64

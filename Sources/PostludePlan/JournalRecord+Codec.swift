@@ -1,7 +1,9 @@
-/// See `JournalRecord` for the header. Payloads only ever grow at their end: a reader passes over what it does not know.
+/// See `JournalRecord` for the header. Payloads only ever grow at their end: a reader passes over what it does not
+/// know.
 extension JournalRecord {
     private enum Kind {
-        static let accepted: UInt16 = 1, stepStarted: UInt16 = 2, stepExited: UInt16 = 3, stopping: UInt16 = 4, ended: UInt16 = 5
+        static let accepted: UInt16 = 1, stepStarted: UInt16 = 2, stepExited: UInt16 = 3, stopping: UInt16 = 4,
+            ended: UInt16 = 5
     }
 
     /// The length of everything before `sequence`'s header fields: u32 length and u32 checksum.

@@ -32,7 +32,8 @@ extension LaunchPlan {
         self.init(
             attempt: try reader.text(limit: 256), hostname: try reader.text(limit: 64),
             journal: try reader.integer(),
-            limits: try reader.list("limits", limit: 64) { (reader) throws(PlanError) in try CgroupWrite(from: &reader) },
+            limits: try reader.list("limits", limit: 64) { (reader) throws(PlanError) in try CgroupWrite(from: &reader)
+            },
             network: try reader.value(Network.self), timeoutMilliseconds: try reader.integer(),
             graceMilliseconds: try reader.integer(),
             steps: try reader.list("steps", limit: 128) { (reader) throws(PlanError) in try StepPlan(from: &reader) })
@@ -87,9 +88,11 @@ extension StepPlan {
             name: try reader.text(limit: 128), role: try reader.value(Role.self),
             program: try reader.text(limit: 4096),
             arguments: try reader.list("arguments", limit: 1 << 16) { (reader) throws(PlanError) in try reader.text() },
-            environment: try reader.list("variables", limit: 1 << 16) { (reader) throws(PlanError) in try reader.text() },
+            environment: try reader.list("variables", limit: 1 << 16) { (reader) throws(PlanError) in try reader.text()
+            },
             workingDirectory: try reader.text(limit: 4096),
-            limits: try reader.list("limits", limit: 64) { (reader) throws(PlanError) in try CgroupWrite(from: &reader) },
+            limits: try reader.list("limits", limit: 64) { (reader) throws(PlanError) in try CgroupWrite(from: &reader)
+            },
             mounts: try reader.list("mounts", limit: 4096) { (reader) throws(PlanError) in
                 try MountOperation(from: &reader)
             },

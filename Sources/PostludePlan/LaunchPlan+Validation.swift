@@ -1,6 +1,6 @@
 extension LaunchPlan {
-    /// Refuses what is well-formed but would make the warden do something nobody meant: a name that leaves the attempt's
-    /// cgroup, a descriptor that was not sent, a plan without main.
+    /// Refuses what is well-formed but would make the warden do something nobody meant: a name that leaves the
+    /// attempt's cgroup, a descriptor that was not sent, a plan without main.
     public func validate(descriptors: Int = Self.maximumDescriptors) throws(PlanError) {
         func check(_ holds: Bool, _ why: @autoclosure () -> String) throws(PlanError) {
             if !holds { throw PlanError(.invalid(why())) }
@@ -54,15 +54,19 @@ extension StepPlan {
             }
         }
         // Kernel files are `<controller>.<word>`; `cgroup`, `memory` and so on without a dot are free names.
-        let isKernelFile = ["cgroup.", "memory.", "cpu.", "pids.", "io.", "cpuset.", "cpuacct.", "hugetlb.", "notify_on_release", "release_agent", "tasks"]
-            .contains { name.hasPrefix($0) }
+        let isKernelFile = [
+            "cgroup.", "memory.", "cpu.", "pids.", "io.", "cpuset.", "cpuacct.", "hugetlb.", "notify_on_release",
+            "release_agent", "tasks",
+        ]
+        .contains { name.hasPrefix($0) }
         return allowed && name != "warden" && !isKernelFile
     }
 }
 
 extension CgroupWrite {
     var isWellFormed: Bool {
-        !file.isEmpty && !file.utf8.contains(UInt8(ascii: "/")) && file != "." && file != ".." && !file.hasPrefix("cgroup.")
+        !file.isEmpty && !file.utf8.contains(UInt8(ascii: "/")) && file != "." && file != ".."
+            && !file.hasPrefix("cgroup.")
     }
 }
 

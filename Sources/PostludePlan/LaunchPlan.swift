@@ -137,13 +137,15 @@ public struct ResourceLimit: Hashable, Sendable {
 }
 
 /// One operation on the new root; paths are absolute inside it. Sources are descriptors that the agent opened (O_PATH).
-/// A missing mount point is made by the operation (directory or empty file, as the source is), but only while it lies on
-/// a file system this plan mounted (the root tmpfs or a later tmpfs): nothing is ever created on the host.
+/// A missing mount point is made by the operation (directory or empty file, as the source is), but only while it lies
+/// on a file system this plan mounted (the root tmpfs or a later tmpfs): nothing is ever created on the host.
 ///
-/// Symbolic links on the way to a target are followed inside the new root and never leave it. After the last operation the
-/// root tmpfs itself becomes read-only (what is mounted on it keeps its own flags), and /sys/firmware is masked if it is there.
+/// Symbolic links on the way to a target are followed inside the new root and never leave it. After the last operation
+/// the root tmpfs itself becomes read-only (what is mounted on it keeps its own flags), and /sys/firmware is masked if
+/// it is there.
 public enum MountOperation: Hashable, Sendable {
-    /// Binds the source (recursively when it is a directory), read-only applied recursively, nosuid always; nodev unless `devices`.
+    /// Binds the source (recursively when it is a directory), read-only applied recursively, nosuid always; nodev
+    /// unless `devices`.
     case bind(source: DescriptorIndex, target: String, readOnly: Bool, devices: Bool)
     case tmpfs(target: String, bytes: UInt64, inodes: UInt64, mode: UInt32, noExec: Bool)
     /// A fresh procfs of the step's pid namespace, with the paths the kernel lets a job write made read-only or masked.

@@ -27,8 +27,12 @@ extension Store {
     }
 
     /// Writes down which warden an attempt gets, before the plan is sent: whoever comes next finds it and adopts it.
+    ///
+    /// `names` holds, by step, what the kernel cannot tell a receipt: the names of the profile, of the seccomp program and
+    /// of the granted device nodes.
     public func bind(
-        _ attempt: AttemptID, warden: String, steps: [(name: String, role: StepRole)], baselines: [String: String]
+        _ attempt: AttemptID, warden: String, steps: [(name: String, role: StepRole)], names: [String: Receipt] = [:],
+        baselines: [String: String]
     ) async throws -> Binding {
         try await write { db in
             let id = attempt.run.description
@@ -47,8 +51,13 @@ extension Store {
             for (position, step) in steps.enumerated() {
                 try db.run(
                     """
-                    INSERT INTO steps (run, attempt, name, position, role) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-                    """, [id, attempt.number, step.name, position, step.role.rawValue])
+                    INSERT INTO steps (run, attempt, name, position, role, receipt) VALUES (?, ?, ?, ?, ?, ?)
+                    ON CONFLICT DO NOTHING
+                    """,
+                    [
+                        id, attempt.number, step.name, position, step.role.rawValue,
+                        try names[step.name].map { try JSONText.encode($0) },
+                    ])
             }
             for (device, baseline) in baselines {
                 try db.run(
@@ -142,6 +151,19 @@ extension Transaction {
         return recorded
     }
 
+    /// The receipt as the kernel gave it, with the names that were written down when the warden was bound.
+    private func named(_ receipt: Receipt, _ step: String, _ attempt: AttemptID) throws -> Receipt {
+        let row = try db.row(
+            "SELECT receipt FROM steps WHERE run = ? AND attempt = ? AND name = ?",
+            [attempt.run.description, attempt.number, step])
+        guard let names = try row?.optionalJSON("receipt", as: Receipt.self) else { return receipt }
+        var receipt = receipt
+        receipt.profile = names.profile
+        receipt.seccompProfile = names.seccompProfile
+        receipt.devices = names.devices
+        return receipt
+    }
+
     private mutating func take(
         _ report: AttemptReport, of attempt: AttemptID, _ recorded: inout Store.Recorded
     ) throws {
@@ -152,6 +174,7 @@ extension Transaction {
             _ = try apply(.accepted(attempt: attempt.number), to: run)
         case .stepStarted(let step, let pid, let receipt, let time):
             let role = try self.role(of: step, attempt)
+            let receipt = try named(receipt, step, attempt)
             try db.run(
                 """
                 UPDATE steps SET pid = ?, started_at = ?, receipt = ? WHERE run = ? AND attempt = ? AND name = ?

@@ -174,7 +174,9 @@ extension AttemptRecord {
                 StepRecord(
                     name: row["name"], role: try row.word("role"), startedAt: row.time("started_at"),
                     finishedAt: row.time("finished_at"), exit: try row.optionalJSON("exit"),
-                    usage: try row.optionalJSON("usage"), receipt: try row.optionalJSON("receipt"))
+                    usage: try row.optionalJSON("usage"),
+                    // Until the step has started, only the names are there.
+                    receipt: row.time("started_at") == nil ? nil : try row.optionalJSON("receipt"))
             },
             leases: try leases.map { row in
                 LeaseRecord(

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Walks the plan: init steps one after the other, then sidecars and main; stops, waits, counts and reports. One loop waits
-/// for everything.
+/// Walks the plan: init steps one after the other, then sidecars and main; stops, waits, counts and reports. One loop
+/// waits for everything.
 final class Attempt {
     private let sent: SentPlan
     private let preparation: Preparation
@@ -51,7 +51,8 @@ final class Attempt {
             for launcher in usedLaunchers { launcher.reap() }
             return Warden.Status.ended
         } catch {
-            // Without a journal nothing can be vouched for. The steps end with their parent; the attempt is lost, not wrong.
+            // Without a journal nothing can be vouched for. The steps end with their parent; the attempt is lost, not
+            // wrong.
             for step in running.values { step.kill() }
             return error.call == "fdatasync" || error.call == "write" ? Warden.Status.journalLost : Warden.Status.failed
         }
@@ -111,7 +112,9 @@ final class Attempt {
                 // It lives, but cannot be watched: it ends before it began.
                 step.exit = error.exit
                 step.kill()
-                do { step.reaped = try step.process.reap(block: true) } catch {}
+                do { step.reaped = try step.process.reap(block: true) } catch {
+                    // Then its exit stays what it is: the failure above.
+                }
                 complete(step)
             } else {
                 journal.append(
@@ -151,8 +154,9 @@ final class Attempt {
     }
 
     private func unwatch(_ descriptor: Int32) {
-        // It was added once and is removed once; if that fails it is closed soon, which removes it too.
-        do { try epoll.remove(descriptor) } catch {}
+        do { try epoll.remove(descriptor) } catch {
+            // It is closed soon, which removes it too.
+        }
     }
 
     private func listen(to step: RunningStep) {

@@ -4,8 +4,8 @@ import PostludePlan
 
 /// Appends records to the attempt's journal: written before the warden waits for anything, synced right after.
 ///
-/// Records of one moment go out in one write. `accepted` alone needs no sync of its own: what it says matters only together
-/// with what follows.
+/// Records of one moment go out in one write. `accepted` alone needs no sync of its own: what it says matters only
+/// together with what follows.
 struct JournalWriter {
     private let file: Int32
     private var sequence: UInt64 = 0

@@ -2,10 +2,11 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// A child that waits inside a step's v1 cgroups, for clone3 puts a child straight into a v2 cgroup only; v1 membership is
-/// inherited. It clones the step as its sibling, so that the warden is the parent, and ends.
+/// A child that waits inside a step's v1 cgroups, for clone3 puts a child straight into a v2 cgroup only; v1 membership
+/// is inherited. It clones the step as its sibling, so that the warden is the parent, and ends.
 ///
-/// It shares the warden's descriptor table: descriptors are passed as numbers, and it must close none that it did not open.
+/// It shares the warden's descriptor table: descriptors are passed as numbers, and it must close none that it did not
+/// open.
 final class Launcher {
     let pid: Int32
     private let process: ProcessDescriptor

@@ -1,8 +1,8 @@
 import Glibc
 import PostludeLinux
 
-/// One stream of a step: from its pipe to its log file, up to a number of bytes; what comes after is read and dropped, so
-/// that the program never blocks on a full pipe.
+/// One stream of a step: from its pipe to its log file, up to a number of bytes; what comes after is read and dropped,
+/// so that the program never blocks on a full pipe.
 final class LogPump {
     private let pipe: OwnedDescriptor
     private let log: Int32

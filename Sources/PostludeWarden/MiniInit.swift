@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Pid 1 of a step: starts the program when the warden says so, passes SIGTERM on to it, reaps orphans, tells the warden
-/// how the program ended and ends too, whereupon the kernel kills what is left in the pid namespace.
+/// Pid 1 of a step: starts the program when the warden says so, passes SIGTERM on to it, reaps orphans, tells the
+/// warden how the program ended and ends too, whereupon the kernel kills what is left in the pid namespace.
 ///
 /// Every signal stays blocked; the program starts with none blocked and all at their default.
 struct MiniInit {

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Everything slow that does not depend on the plan, done while nobody waits: cgroups made and entered, a launcher parked
-/// where main will be, a network namespace.
+/// Everything slow that does not depend on the plan, done while nobody waits: cgroups made and entered, a launcher
+/// parked where main will be, a network namespace.
 final class Preparation {
     struct Failure: Error {
         var stage: SetupStage

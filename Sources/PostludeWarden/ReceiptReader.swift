@@ -2,7 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Reads from the kernel what isolation is in force for a step that is about to start, and refuses one that is not as planned.
+/// Reads from the kernel what isolation is in force for a step that is about to start, and refuses one that is not as
+/// planned.
 struct ReceiptReader {
     let pid: Int32
     private var receipt = StepReceipt()
@@ -24,8 +25,8 @@ struct ReceiptReader {
         mounts.withUnsafeBufferPointer { readMounts($0) }
     }
 
-    /// Counts the lines of mountinfo and collects those mounts that are writable: neither the mount (field 6) nor its file
-    /// system (the last field) is read-only.
+    /// Counts the lines of mountinfo and collects those mounts that are writable: neither the mount (field 6) nor its
+    /// file system (the last field) is read-only.
     private mutating func readMounts(_ text: UnsafeBufferPointer<UInt8>) {
         let space = UInt8(ascii: " ")
         var start = 0
@@ -102,7 +103,9 @@ struct ReceiptReader {
             step.seccomp == nil || receipt.seccompMode == 2,
             step.deviceFilter == nil || !receipt.deviceFilterPrograms.isEmpty,
         ]
-        if let failed = checks.firstIndex(of: false) { throw SetupFailure(stage: .receipt, index: failed, errno: EPERM) }
+        if let failed = checks.firstIndex(of: false) {
+            throw SetupFailure(stage: .receipt, index: failed, errno: EPERM)
+        }
         return receipt
     }
 }

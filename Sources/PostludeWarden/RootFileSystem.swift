@@ -4,9 +4,9 @@ import PostludePlan
 
 /// The new root of a step, built by the plan's operations; used inside the step's mount namespace.
 ///
-/// Targets are resolved with the new root as root, so that no symbolic link leads out. Missing mount points are made only
-/// on file systems this type mounted, known by their device number: nothing is created on the host. Descriptors stay open
-/// until everything is closed at once before the program starts.
+/// Targets are resolved with the new root as root, so that no symbolic link leads out. Missing mount points are made
+/// only on file systems this type mounted, known by their device number: nothing is created on the host. Descriptors
+/// stay open until everything is closed at once before the program starts.
 struct RootFileSystem: ~Copyable {
     private var root: Int32
     private let base: Int32
@@ -117,7 +117,8 @@ struct RootFileSystem: ~Copyable {
         if target.utf8.last != UInt8(ascii: "/") { known.append((target, mount)) }
     }
 
-    /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it might.
+    /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it
+    /// might.
     private mutating func restrictProc(_ proc: Int32) throws(LinuxError) {
         masksFirmware = true
         for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
@@ -216,7 +217,9 @@ struct RootFileSystem: ~Copyable {
                 upper.name, OwnedDescriptor.pathOnly | O_DIRECTORY | O_NOFOLLOW, at: upper.parent)
         }
         // EROFS also for a writable mount of the host: what it holds is not ours to change.
-        guard ownDevices.contains(try directory.status().st_dev) else { throw LinuxError("mkdir", target, errno: EROFS) }
+        guard ownDevices.contains(try directory.status().st_dev) else {
+            throw LinuxError("mkdir", target, errno: EROFS)
+        }
         let descriptor = directory.release()
         known.append((parent, descriptor))
         return (descriptor, name)

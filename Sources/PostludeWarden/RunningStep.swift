@@ -56,7 +56,9 @@ final class RunningStep {
 
     /// SIGTERM for pid 1, which passes it on. A process that has just ended needs none.
     func terminate() {
-        do { try process.signal(SIGTERM) } catch {}
+        do { try process.signal(SIGTERM) } catch {
+            // ESRCH: it ended meanwhile.
+        }
     }
 
     /// SIGKILL for everything in the cgroup, at once.
@@ -65,10 +67,13 @@ final class RunningStep {
     }
 
     private func killProcess() {
-        do { try process.signal(SIGKILL) } catch {}
+        do { try process.signal(SIGKILL) } catch {
+            // ESRCH: it ended meanwhile.
+        }
     }
 
-    /// How the program ended. Without pid 1's word: by the signal that ended pid 1 (and with it the program), else unknown.
+    /// How the program ended. Without pid 1's word: by the signal that ended pid 1 (and with it the program), else
+    /// unknown.
     var finalExit: JournalRecord.StepExit {
         if let exit { return exit }
         if case .signal(let number, let coreDumped) = reaped?.end { return .signal(number, coreDumped: coreDumped) }

@@ -22,8 +22,8 @@ struct StepLaunch {
     /// The file system that becomes the root.
     private let base: Int32
 
-    /// Copies the mount trees that the step binds. This must happen outside the step's mount namespace: the kernel copies
-    /// only mounts of the caller's own.
+    /// Copies the mount trees that the step binds. This must happen outside the step's mount namespace: the kernel
+    /// copies only mounts of the caller's own.
     init(_ sent: SentPlan, step: Int, base: consuming OwnedDescriptor?) throws(SetupFailure) {
         self.sent = sent
         self.step = step

@@ -47,8 +47,12 @@ struct StepMessage {
     static func receive(from socket: Int32) -> StepMessage? {
         var raw: (UInt8, UInt8, UInt16, UInt32, Int32, UInt32, UInt64) = (0, 0, 0, 0, 0, 0, 0)
         var count = -1
-        repeat { count = withUnsafeMutableBytes(of: &raw) { read(socket, $0.baseAddress, size) } } while count < 0 && errno == EINTR
-        guard count == size, let kind = Kind(rawValue: raw.0), let stage = SetupStage(rawValue: raw.1) else { return nil }
+        repeat {
+            count = withUnsafeMutableBytes(of: &raw) { read(socket, $0.baseAddress, size) }
+        } while count < 0 && errno == EINTR
+        guard count == size, let kind = Kind(rawValue: raw.0), let stage = SetupStage(rawValue: raw.1) else {
+            return nil
+        }
         return StepMessage(kind, stage: stage, index: raw.3, value: raw.4, maxRSSBytes: raw.6)
     }
 }

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Set-up of a step inside its pid 1, from the clone to the point where only the program is missing. Each stage that fails
-/// is reported by name, index and errno, and ends the process.
+/// Set-up of a step inside its pid 1, from the clone to the point where only the program is missing. Each stage that
+/// fails is reported by name, index and errno, and ends the process.
 struct StepProcess {
     let sent: SentPlan
     let step: Int
@@ -28,7 +28,8 @@ struct StepProcess {
             try enterWorkingDirectory()
             if let filter { try stage(.seccomp) { () throws(LinuxError) in try ProcessControl.loadSeccomp(filter) } }
         } catch {
-            // The descriptor is at its new place or still at its old one; the other number is closed, or the same socket.
+            // The descriptor is at its new place or still at its old one; the other number is closed, or the same
+            // socket.
             let message = StepMessage(
                 .failed, stage: error.stage, index: UInt32(clamping: error.index), value: error.errno)
             message.send(to: descriptorsArePlaced(error.stage) ? Self.control : resources.control)
@@ -90,7 +91,8 @@ struct StepProcess {
     }
 
     private func limitResources() throws(SetupFailure) {
-        // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any core.
+        // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
+        // core.
         let core = UInt32(RLIMIT_CORE.rawValue)
         try stage(.resourceLimit, index: Int(UInt16.max)) { () throws(LinuxError) in
             let hard = try ProcessControl.limit(resource: core).hard
@@ -123,7 +125,8 @@ struct StepProcess {
             try Credentials.become(uid: plan.uid, gid: plan.gid, groups: plan.groups)
         }
         try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
-        // After the user: changing it clears the death signal. A warden that died before is noticed as a closed channel.
+        // After the user: changing it clears the death signal. A warden that died before is noticed as a closed
+        // channel.
         try stage(.session, index: 2) { () throws(LinuxError) in
             try ProcessControl.setParentDeathSignal(SIGKILL)
             try ProcessControl.setNotDumpable()

@@ -29,7 +29,8 @@ struct StepStarter {
         return readBack
     }
 
-    /// A launcher for each step but main, placed in one batch: the first write into v1 cgroups costs milliseconds, the rest little.
+    /// A launcher for each step but main, placed in one batch: the first write into v1 cgroups costs milliseconds, the
+    /// rest little.
     func makeLaunchers() throws(SetupFailure) -> [Int: Launcher] {
         guard !preparation.legacy.isEmpty else { return [:] }
         var launchers: [Int: Launcher] = [:]

@@ -55,7 +55,8 @@ enum Warden {
         do {
             sent = try SentPlan(message.bytes, message.descriptors)
         } catch {
-            try PacketSocket.send(ControlMessage.failure(.plan, errno: EINVAL), to: control.rawValue, flags: Int32(MSG_DONTWAIT))
+            try PacketSocket.send(
+                ControlMessage.failure(.plan, errno: EINVAL), to: control.rawValue, flags: Int32(MSG_DONTWAIT))
             return Status.refused
         }
         // From here on the agent may come and go.

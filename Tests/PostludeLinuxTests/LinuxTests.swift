@@ -239,8 +239,10 @@ struct CgroupTests {
     @Test func `a device filter is attached, found, and replaced by deny-all`() throws {
         try withCgroup { cgroup in
             #expect(try DeviceFilter.programs(on: cgroup).isEmpty)
-            let program = try DeviceFilterProgram(allowing: [DeviceRule(major: 195, minor: 0), DeviceRule(major: 195, minor: nil)])
-                .load()
+            let program = try DeviceFilterProgram(allowing: [
+                DeviceRule(major: 195, minor: 0), DeviceRule(major: 195, minor: nil),
+            ])
+            .load()
             try DeviceFilter.attach(program.rawValue, to: cgroup)
             let before = try DeviceFilter.programs(on: cgroup)
             #expect(before.count == 1)

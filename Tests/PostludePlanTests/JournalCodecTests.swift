@@ -67,7 +67,8 @@ struct JournalCodecTests {
         var bytes = bytes
         change(&bytes)
         let content = bytes[8...]
-        let header = withUnsafeBytes(of: UInt32(content.count).littleEndian) { Array($0) }
+        let header =
+            withUnsafeBytes(of: UInt32(content.count).littleEndian) { Array($0) }
             + withUnsafeBytes(of: CRC32C.checksum(content).littleEndian) { Array($0) }
         return header + content
     }

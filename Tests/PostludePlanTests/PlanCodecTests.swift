@@ -58,7 +58,9 @@ struct PlanCodecTests {
     @Test(arguments: 0..<20 as Range<UInt64>) func `noise is refused`(seed: UInt64) {
         var random = SplitMix(state: seed)
         for _ in 0..<50 {
-            let noise = (0..<Int.random(in: 0..<400, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+            let noise = (0..<Int.random(in: 0..<400, using: &random)).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
             #expect(throws: PlanError.self) { try LaunchPlan(decoding: noise) }
             #expect(throws: PlanError.self) { try LaunchPlan(decoding: Samples.plan.encoded().prefix(8) + noise) }
             #expect(JournalRecord.decode(noise).records.isEmpty)

@@ -18,7 +18,8 @@ enum Samples {
             environment: ["PATH=/bin", "EMPTY="], workingDirectory: "/home/zoë",
             limits: [CgroupWrite(.cpu, "cpu.max", "max 100000", isRequired: false)], mounts: mounts, uid: 1000,
             gid: 1000, groups: [44, 1000], resourceLimits: [ResourceLimit(resource: 7, soft: 1024, hard: .max)],
-            seccomp: role == .main ? 1 : nil, deviceFilter: role == .main ? 2 : nil, standardOutput: 4, standardError: 5,
+            seccomp: role == .main ? 1 : nil, deviceFilter: role == .main ? 2 : nil, standardOutput: 4,
+            standardError: 5,
             logBytes: 65536, usesHostNetwork: role == .initialize)
     }
 
@@ -57,12 +58,14 @@ enum Samples {
         .stopping(.requested), .stopping(.timeout), .stopping(.mainEnded),
         .ended(.mainExited, step: 2, exit: .code(0)), .ended(.initFailed, step: 0, exit: .code(1)),
         .ended(.setupFailed, step: nil, exit: .setupFailed(stage: .plan, index: 0, errno: 1)),
-        .ended(.stopRequested, step: 2, exit: .unknown), .ended(.timeout, step: 2, exit: .signal(15, coreDumped: false)),
+        .ended(.stopRequested, step: 2, exit: .unknown),
+        .ended(.timeout, step: 2, exit: .signal(15, coreDumped: false)),
     ]
 
     static let journal: [JournalRecord] = bodies.enumerated().map { index, body in
         JournalRecord(
-            sequence: UInt64(index), wallMicroseconds: 1_700_000_000_000_000 + Int64(index), bootNanoseconds: UInt64(index),
+            sequence: UInt64(index), wallMicroseconds: 1_700_000_000_000_000 + Int64(index),
+            bootNanoseconds: UInt64(index),
             body: body)
     }
 }

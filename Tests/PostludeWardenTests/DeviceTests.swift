@@ -9,7 +9,9 @@ struct DeviceTests {
     private static let fuse = DeviceRule(major: 10, minor: 229)
 
     /// As uid 0, which may open both by their permissions; with both nodes in its /dev.
-    private func step(_ harness: WardenHarness, _ name: String, _ script: String, devices: [DeviceRule]) throws -> StepPlan {
+    private func step(
+        _ harness: WardenHarness, _ name: String, _ script: String, devices: [DeviceRule]
+    ) throws -> StepPlan {
         var step = try harness.builder.step(name, .main, script: script, devices: devices)
         step.uid = 0
         step.gid = 0
@@ -57,9 +59,16 @@ struct DeviceTests {
         #expect(mkfifo(gate, 0o666) == 0)
         var main = try step(
             harness, "main",
-            "exec 4<>/dev/fuse && echo opened; read line < /gate; (exec 5<>/dev/fuse) 2>&1; [ -e /proc/self/fd/4 ] && echo 'still open'; true",
+            """
+            exec 4<>/dev/fuse && echo opened
+            read line < /gate
+            (exec 5<>/dev/fuse) 2>&1
+            [ -e /proc/self/fd/4 ] && echo 'still open'
+            true
+            """,
             devices: [Self.fuse])
-        main.mounts.append(.bind(source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false))
+        main.mounts.append(
+            .bind(source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false))
         try harness.launch(try harness.builder.plan(steps: [main]))
         // Opening for writing waits until the step opened it for reading, which is after it opened the device.
         let writer = try OwnedDescriptor.open(gate, O_WRONLY)

@@ -20,8 +20,13 @@ struct IsolationTests {
 
     @Test func `every thread of every process inside is without rights`() throws {
         let outcome = try WardenHarness().run(
-            "sleep 1 & cat /proc/[0-9]*/task/*/status | grep -E '^(Cap|NoNewPrivs|Seccomp:)' | sort | uniq -c | sort -k2")
-        let kinds = outcome.lines.dropLast().map { $0.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().joined(separator: " ") }
+            """
+            sleep 1 & cat /proc/[0-9]*/task/*/status | grep -E '^(Cap|NoNewPrivs|Seccomp:)' | sort | uniq -c | sort -k2
+            """
+        )
+        let kinds = outcome.lines.dropLast().map {
+            $0.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().joined(separator: " ")
+        }
         #expect(
             Set(kinds) == [
                 "CapAmb: 0000000000000000", "CapBnd: 0000000000000000", "CapEff: 0000000000000000",
@@ -31,7 +36,14 @@ struct IsolationTests {
 
     @Test func `uid 0 without capabilities changes nothing of the host`() throws {
         let outcome = try WardenHarness().run(
-            "echo x > /proc/sys/kernel/hostname && echo wrote; echo h > /proc/sysrq-trigger && echo wrote; touch /usr/x && echo wrote; mount -t tmpfs none /mnt 2>/dev/null && echo wrote; chown 1 /tmp && echo wrote; true"
+            """
+            echo x > /proc/sys/kernel/hostname && echo wrote
+            echo h > /proc/sysrq-trigger && echo wrote
+            touch /usr/x && echo wrote
+            mount -t tmpfs none /mnt 2>/dev/null && echo wrote
+            chown 1 /tmp && echo wrote
+            true
+            """
         ) {
             $0.steps[0].uid = 0
             $0.steps[0].gid = 0
@@ -41,7 +53,8 @@ struct IsolationTests {
     }
 
     @Test func `namespaces differ from the host's and the receipt says which`() throws {
-        let outcome = try WardenHarness().run("for n in cgroup ipc mnt net pid user uts; do stat -Lc %i /proc/self/ns/$n; done")
+        let outcome = try WardenHarness().run(
+            "for n in cgroup ipc mnt net pid user uts; do stat -Lc %i /proc/self/ns/$n; done")
         let receipt = try #require(outcome.receipt(of: "main"))
         let host = Namespace.inodes(of: "self")
         let inside = outcome.lines.compactMap { UInt64($0) }
@@ -92,23 +105,48 @@ struct IsolationTests {
 
     @Test func `no mount of the host is left, and the root cannot be written`() throws {
         let outcome = try WardenHarness().run(
-            "cut -d' ' -f5 /proc/self/mountinfo; echo --; ls /; echo --; touch /x 2>&1; touch /usr/x 2>&1; touch /etc/x 2>&1; touch /dev/x 2>&1; touch /tmp/ok && echo fine")
+            """
+            cut -d' ' -f5 /proc/self/mountinfo
+            echo --
+            ls /
+            echo --
+            touch /x 2>&1
+            touch /usr/x 2>&1
+            touch /etc/x 2>&1
+            touch /dev/x 2>&1
+            touch /tmp/ok && echo fine
+            """
+        )
         let parts = outcome.output.split(separator: "--\n").map { $0.split(separator: "\n").map { String($0) } }
         try #require(parts.count == 3)
         let allowed = ["/", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/sys", "/dev", "/proc", "/tmp"]
         for point in parts[0] {
-            #expect(allowed.contains(point) || ["/sys/", "/dev/", "/proc/", "/usr/", "/etc/"].contains { point.hasPrefix($0) })
+            #expect(
+                allowed.contains(point)
+                    || ["/sys/", "/dev/", "/proc/", "/usr/", "/etc/"].contains { point.hasPrefix($0) })
         }
-        #expect(Set(parts[1]).isSubset(of: ["bin", "dev", "etc", "lib", "lib64", "plx-context", "proc", "sbin", "sys", "tmp", "usr"]))
+        #expect(
+            Set(parts[1]).isSubset(of: [
+                "bin", "dev", "etc", "lib", "lib64", "plx-context", "proc", "sbin", "sys", "tmp", "usr",
+            ]))
         #expect(parts[2].filter { $0.contains("Read-only file system") }.count == 4)
         #expect(parts[2].last == "fine")
     }
 
     @Test func `dev holds what was granted and nothing else`() throws {
-        let outcome = try WardenHarness().run("ls /dev; echo hi > /dev/null; head -c 4 /dev/zero | wc -c; echo out > /dev/stdout; ls -l /dev/pts/ptmx | cut -c1-10")
+        let outcome = try WardenHarness().run(
+            """
+            ls /dev
+            echo hi > /dev/null
+            head -c 4 /dev/zero | wc -c
+            echo out > /dev/stdout
+            ls -l /dev/pts/ptmx | cut -c1-10
+            """
+        )
         #expect(
             Set(outcome.lines.dropLast(4)) == [
-                "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero",
+                "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
+                "urandom", "zero",
             ])
         #expect(Array(outcome.lines.suffix(4)) == ["4", "out", "crw-rw-rw-", ""])
     }
@@ -132,7 +170,15 @@ struct IsolationTests {
 
     @Test func `pid 1 cannot be looked into, stopped or killed from inside`() throws {
         let outcome = try WardenHarness().run(
-            "cat /proc/1/environ 2>&1 | tail -c 18; ls /proc/1/fd 2>&1 | tail -c 18; kill -KILL 1; kill -STOP 1; head -c 1 /proc/1/mem 2>&1 | tail -c 18; echo alive")
+            """
+            cat /proc/1/environ 2>&1 | tail -c 18
+            ls /proc/1/fd 2>&1 | tail -c 18
+            kill -KILL 1
+            kill -STOP 1
+            head -c 1 /proc/1/mem 2>&1 | tail -c 18
+            echo alive
+            """
+        )
         #expect(outcome.lines.filter { $0.hasSuffix("ermission denied") }.count == 3)
         #expect(outcome.lines.contains("alive"))
         #expect(outcome.exit(of: "main") == .code(0))
@@ -166,7 +212,9 @@ struct IsolationTests {
     }
 
     @Test func `loopback can be used where it is planned and only there`() throws {
-        let script = "python3 -c 'import socket; s=socket.create_server((\"127.0.0.1\",0)); c=socket.create_connection(s.getsockname(), 1); print(\"connected\")' 2>&1 | tail -1"
+        let script =
+            "python3 -c 'import socket; s=socket.create_server((\"127.0.0.1\",0)); "
+            + "c=socket.create_connection(s.getsockname(), 1); print(\"connected\")' 2>&1 | tail -1"
         #expect(try WardenHarness().run(script) { $0.network = .loopback }.output == "connected\n")
         #expect(try WardenHarness().run(script).output.contains("Network is unreachable"))
     }
@@ -193,7 +241,9 @@ struct IsolationTests {
     @Test func `the host's root can be the root, read-only, with parts of it hidden`() throws {
         let harness = try WardenHarness()
         let root = try harness.builder.source("/")
-        let outcome = try harness.run("ls -A /root /home | grep -vc ':$'; touch /x 2>&1; cut -d' ' -f4,5 /proc/self/mountinfo | grep ' /$'") {
+        let outcome = try harness.run(
+            "ls -A /root /home | grep -vc ':$'; touch /x 2>&1; cut -d' ' -f4,5 /proc/self/mountinfo | grep ' /$'"
+        ) {
             $0.steps[0].mounts = [
                 .bind(source: root, target: "/", readOnly: true, devices: true), .proc(target: "/proc"),
                 .tmpfs(target: "/tmp", bytes: 4096, inodes: 16, mode: 0o1777, noExec: true), .mask(target: "/root"),

@@ -69,7 +69,10 @@ struct LaunchTests {
 
     @Test func `a required limit that cannot be written refuses the attempt`() throws {
         let outcome = try WardenHarness().run("true") {
-            $0.limits = [CgroupWrite(.unified, "no.such.file", "1", isRequired: false), CgroupWrite(.memory, "no.such.file", "1")]
+            $0.limits = [
+                CgroupWrite(.unified, "no.such.file", "1", isRequired: false),
+                CgroupWrite(.memory, "no.such.file", "1"),
+            ]
         }
         #expect(outcome.ended?.0 == .setupFailed)
         #expect(outcome.ended?.1 == .setupFailed(stage: .limit, index: 1, errno: ENOENT))
@@ -106,7 +109,8 @@ struct LaunchTests {
     @Test func `an orphan that left its session is killed and does not hold up the end`() throws {
         let harness = try WardenHarness()
         // The orphan keeps both pipes open and ignores what can be ignored.
-        let outcome = try harness.run("setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000' & sleep 0.05; echo done")
+        let outcome = try harness.run(
+            "setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000' & sleep 0.05; echo done")
         #expect(outcome.end == .code(0))
         #expect(outcome.output == "done\n")
         #expect(outcome.exit(of: "main") == .code(0))

@@ -132,7 +132,8 @@ struct OrderTests {
         let harness = try WardenHarness()
         try attempt(
             harness,
-            [("main", .main, "trap '' TERM; (setsid sleep 1000 &) ; echo up; while :; do sleep 0.01; done")], grace: 150)
+            [("main", .main, "trap '' TERM; (setsid sleep 1000 &) ; echo up; while :; do sleep 0.01; done")], grace: 150
+        )
         try waitForLog(harness, "main", "up")
         try harness.process.signal(SIGTERM)
         let outcome = try Outcome(try harness.finish(), harness)

@@ -45,7 +45,8 @@ final class PlanBuilder {
     }
 
     func plan(
-        steps: [StepPlan], network: Network = .none, limits: [CgroupWrite] = [], timeout: UInt64 = 0, grace: UInt64 = 2000
+        steps: [StepPlan], network: Network = .none, limits: [CgroupWrite] = [], timeout: UInt64 = 0,
+        grace: UInt64 = 2000
     ) throws -> LaunchPlan {
         let journal = add(
             try OwnedDescriptor.open(directory + "/journal", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600))
@@ -92,7 +93,8 @@ final class PlanBuilder {
         mounts.append(.bind(source: try source("/sys"), target: "/sys", readOnly: true, devices: false))
         mounts.append(.tmpfs(target: "/dev", bytes: 65536, inodes: 256, mode: 0o755, noExec: true))
         for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-            mounts.append(.bind(source: try source("/dev/" + name), target: "/dev/" + name, readOnly: false, devices: true))
+            mounts.append(
+                .bind(source: try source("/dev/" + name), target: "/dev/" + name, readOnly: false, devices: true))
         }
         for (name, text) in [
             ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"),
