@@ -3,16 +3,21 @@ import PostludeCore
 
 extension Store {
     /// One row for each step, oldest run first. `since` bounds when the run was submitted; nil for all.
+    ///
+    /// An attempt that never got as far as a step has one row, for main: it may have held a device.
     public func usage(uid: UInt32?, since: Timestamp?) async throws -> [UsageRecord] {
         try await read { db in
             try db.rows(
                 """
-                SELECT runs.id, runs.name AS run_name, project, user, upstream, hook_name, status, steps.*,
-                    attempts.queued_at AS attempt_queued_at, placed_at FROM steps
-                JOIN runs ON runs.id = steps.run
-                JOIN attempts ON attempts.run = steps.run AND attempts.number = steps.attempt
-                WHERE (? IS NULL OR uid = ?) AND runs.created_at >= ?
-                ORDER BY runs.number, steps.attempt, steps.position
+                SELECT runs.id, runs.name AS run_name, project, user, upstream, hook_name, status,
+                    attempts.number AS attempt_number, attempts.queued_at AS attempt_queued_at, placed_at,
+                    COALESCE(steps.name, 'main') AS step_name, COALESCE(steps.role, 'main') AS step_role,
+                    steps.exit, steps.usage, steps.started_at AS step_started_at,
+                    steps.finished_at AS step_finished_at
+                FROM attempts JOIN runs ON runs.id = attempts.run
+                LEFT JOIN steps ON steps.run = attempts.run AND steps.attempt = attempts.number
+                WHERE (? IS NULL OR uid = ?) AND runs.created_at >= ? AND placed_at IS NOT NULL
+                ORDER BY runs.number, attempts.number, steps.position
                 """, [uid, uid, since?.microseconds ?? Int64.min]
             ).map { try UsageRecord(db, $0) }
         }
@@ -82,8 +87,8 @@ extension DeviceLedger.State {
 extension UsageRecord {
     init(_ db: Database, _ row: Row) throws {
         let run = try row.runID("id")
-        let attempt: Int = row["attempt"]
-        let role: StepRole = try row.word("role")
+        let attempt: Int = row["attempt_number"]
+        let role: StepRole = try row.word("step_role")
         let leases = try db.rows(
             "SELECT * FROM leases WHERE run = ? AND attempt = ? ORDER BY device", [run.description, attempt])
         let queued = row.time("attempt_queued_at")
@@ -91,13 +96,13 @@ extension UsageRecord {
         self.init(
             run: run, runName: row["run_name"], project: row["project"], user: row["user"],
             upstream: try row.optionalRunID("upstream"), hookName: row["hook_name"], attempt: attempt,
-            step: row["name"], role: role, status: try row.word("status"), exit: try row.optionalJSON("exit"),
+            step: row["step_name"], role: role, status: try row.word("status"), exit: try row.optionalJSON("exit"),
             queueSeconds: queued.map { placed.seconds(since: $0) }, usage: try row.optionalJSON("usage"),
             deviceSeconds: role == .main ? Self.sum(leases, from: "leased_at", until: ["releasing_at"]) : nil,
             releasingSeconds: role == .main
                 ? Self.sum(leases, from: "releasing_at", until: ["quarantined_at", "released_at"]) : nil,
-            devices: leases.map { $0["device"] }, startedAt: row.time("started_at"),
-            finishedAt: row.time("finished_at"))
+            devices: leases.map { $0["device"] }, startedAt: row.time("step_started_at"),
+            finishedAt: row.time("step_finished_at"))
     }
 
     /// nil while a stretch is not over: what is not known is not 0 (P9).

@@ -42,12 +42,13 @@ final class Attempt {
             journal.append(.accepted(attempt: plan.attempt, wardenPID: getpid()), durable: false)
             begin()
             while progress.end == nil {
-                // Written before waiting, so that whoever watches sees it; synced while the steps do their part.
                 try journal.flush()
                 finished.removeAll()
-                for event in try epoll.wait() { handle(event) }
+                let wait = try journal.millisecondsUntilSync()
+                for event in try epoll.wait(milliseconds: wait) { handle(event) }
             }
             try journal.flush()
+            try journal.sync()
             for launcher in usedLaunchers { launcher.reap() }
             return Warden.Status.ended
         } catch {

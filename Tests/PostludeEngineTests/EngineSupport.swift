@@ -29,10 +29,62 @@ final class TemporaryDirectory: Sendable {
     }
 }
 
+/// The name of a test's own cgroups; whatever is left in them ends with the test.
+final class TestCgroups: Sendable {
+    let name = "postlude-engine-test-\(UUID().uuidString.prefix(8).lowercased())"
+
+    deinit {
+        let trees = places()
+        for tree in trees { end(tree) }
+        for tree in trees { remove(tree) }
+    }
+
+    /// Where the agent makes them: below this process's own cgroup in each hierarchy.
+    private func places() -> [String] {
+        let own = Set(text("/proc/self/cgroup").split(separator: "\n").compactMap { $0.split(separator: ":").last })
+        let mounts = ["/sys/fs/cgroup"] + entries("/sys/fs/cgroup")
+        return mounts.flatMap { mount in own.map { "\(mount)\($0 == "/" ? "" : $0)/\(name)" } }
+            .filter { access($0, F_OK) == 0 }
+    }
+
+    /// Kills what lives there and waits for its end; only the unified hierarchy can.
+    private func end(_ tree: String) {
+        let kill = open("\(tree)/cgroup.kill", O_WRONLY | O_CLOEXEC)
+        guard kill >= 0 else { return }
+        _ = write(kill, "1", 1)
+        close(kill)
+        let events = open("\(tree)/cgroup.events", O_RDONLY | O_CLOEXEC)
+        defer { close(events) }
+        var entry = pollfd(fd: events, events: Int16(POLLPRI), revents: 0)
+        for _ in 0..<100 where text("\(tree)/cgroup.events").contains("populated 1") { poll(&entry, 1, 100) }
+    }
+
+    private func remove(_ tree: String) {
+        for child in entries(tree) { remove(child) }
+        rmdir(tree)
+    }
+
+    private func entries(_ path: String) -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: path).map { "\(path)/\($0)" }.filter {
+                var status = stat()
+                return lstat($0, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+            }
+        } catch {
+            return []
+        }
+    }
+
+    private func text(_ path: String) -> String {
+        do { return try String(contentsOfFile: path, encoding: .utf8) } catch { return "" }
+    }
+}
+
 /// A node with a state directory, cgroups and an agent of its own.
 struct TestNode: Sendable {
     let directory: TemporaryDirectory
-    let cgroupName: String
+    private let cgroups = TestCgroups()
+    var cgroupName: String { cgroups.name }
     let devices: [Device]
     let milliCPU: Int64
     let releaseSeconds: Double
@@ -52,7 +104,6 @@ struct TestNode: Sendable {
 
     init(devices: [Device] = [], milliCPU: Int64 = 16_000, releaseSeconds: Double = 10) throws {
         directory = try TemporaryDirectory()
-        cgroupName = "postlude-test-\(UUID().uuidString.prefix(8).lowercased())"
         self.devices = devices
         self.milliCPU = milliCPU
         self.releaseSeconds = releaseSeconds
