@@ -106,5 +106,8 @@ let package = Package(
                 "PostludeCore", "PostludeSpec", "PostludeAPI", "PostludeServer", "PostludeEngine", "PostludeSandbox",
                 "PostludeDevices", "PostludeStore", argumentParser, logging, lifecycle,
             ], swiftSettings: house),
+        .executableTarget(
+            name: "postlude-bench", dependencies: ["PostludeCore", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
+            path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
     ] + tests
 )

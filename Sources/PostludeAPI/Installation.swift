@@ -1,4 +1,5 @@
 import Glibc
+import PostludeCore
 
 /// Where Postlude's own files are, found from the executable that runs: nothing is configured at build time.
 public struct Installation: Hashable, Sendable {
@@ -35,6 +36,16 @@ public struct Installation: Hashable, Sendable {
             directory = Self.parent(of: directory)
         }
         return nil
+    }
+
+    /// The name of an agent's cgroups. Agents on one host must not share them, so one with a state directory of its own
+    /// gets a name made of that.
+    public static func cgroupName(stateDirectory: String) -> String {
+        let standard = AgentConfiguration.defaults(uid: 0, environment: [:], home: "/root").stateDirectory
+        guard stateDirectory != standard else { return "postlude" }
+        // FNV-1a: short, and the same in every run.
+        let hash = stateDirectory.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return "postlude-" + String(hash, radix: 16).prefix(12)
     }
 
     private func executable(_ name: String) -> String? { Self.existing("\(binaries)/\(name)", mode: X_OK) }

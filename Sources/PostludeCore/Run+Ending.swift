@@ -25,7 +25,8 @@ extension Run {
         let ending = Ending(retries ? .retry(after: outcome) : .finish(outcome), isStopping: isStopping)
         // From stopping only a final status follows, so the hand-back is not told as another status there.
         let processing = RunCondition(
-            status: .processing, reason: outcome.reason, message: "The devices are taken back.", at: time)
+            status: .processing, reason: outcome.reason,
+            message: active.lease.devices.isEmpty ? "" : "The devices are taken back.", at: time)
         return .accept(
             Transition(
                 .processing(active, ending), conditions: isStopping ? [] : [processing],

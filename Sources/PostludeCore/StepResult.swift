@@ -9,6 +9,44 @@ public enum ProcessExit: Hashable, Sendable, Codable {
     public var isSuccess: Bool { self == .code(0) }
 }
 
+extension ProcessExit {
+    private enum Key: String, CodingKey { case code, signal, coreDumped, setupFailed, errno, detail, unknown }
+
+    /// `{"code": 3}`, `{"signal": 9, "coreDumped": false}`, `{"setupFailed": "exec", "errno": 2, "detail": ""}` or
+    /// `{"unknown": true}`.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        switch self {
+        case .code(let code):
+            try container.encode(code, forKey: .code)
+        case .signal(let number, let coreDumped):
+            try container.encode(number, forKey: .signal)
+            try container.encode(coreDumped, forKey: .coreDumped)
+        case .setupFailed(let stage, let errno, let detail):
+            try container.encode(stage, forKey: .setupFailed)
+            try container.encode(errno, forKey: .errno)
+            try container.encode(detail, forKey: .detail)
+        case .unknown:
+            try container.encode(true, forKey: .unknown)
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        if let code = try container.decodeIfPresent(Int32.self, forKey: .code) {
+            self = .code(code)
+        } else if let number = try container.decodeIfPresent(Int32.self, forKey: .signal) {
+            self = .signal(number, coreDumped: try container.decodeIfPresent(Bool.self, forKey: .coreDumped) ?? false)
+        } else if let stage = try container.decodeIfPresent(String.self, forKey: .setupFailed) {
+            self = .setupFailed(
+                stage: stage, errno: try container.decode(Int32.self, forKey: .errno),
+                detail: try container.decodeIfPresent(String.self, forKey: .detail) ?? "")
+        } else {
+            self = .unknown
+        }
+    }
+}
+
 /// What one step used; a counter the host could not provide is nil (P9).
 public struct StepUsage: Hashable, Sendable, Codable {
     public var wallSeconds: Double?

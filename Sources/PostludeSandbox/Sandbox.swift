@@ -136,14 +136,26 @@ public final class Sandbox: Sendable {
         if process?.isAlive != true { removeDiscarded(warden.slot) }
     }
 
-    /// Lets the idle wardens go; those with a plan go on without the agent.
+    /// Lets the idle wardens go and removes what is empty; wardens with a plan go on without the agent, and keep the
+    /// cgroup tree. Blocks until the idle ones have left, which takes some milliseconds.
     public func shutdown() {
         let idle = state.withLock { state in
             state.isShutDown = true
             defer { state.idle = [] }
             return state.idle.compactMap { state.wardens[$0]?.identity }
         }
+        let processes = idle.compactMap { identity in state.withLock { $0.wardens[identity.slot] } }
         for identity in idle { cancel(identity) }
+        // The agent may end right after this, so nobody would be there to hear of their ends.
+        for process in processes {
+            if process.awaitEnd(milliseconds: 500) { removeDiscarded(process.identity.slot) }
+        }
+        do {
+            // An attempt's directories may be empty for a moment and needed in the next: only an unused tree goes.
+            if try tree.slots().isEmpty { try tree.removeAll() }
+        } catch {
+            // It is in use, by this agent itself on a pure v2 host; the next agent uses it again.
+        }
     }
 
     private func start() throws(SandboxError) -> WardenProcess {

@@ -124,6 +124,17 @@ final class WardenProcess: Sendable {
         }
     }
 
+    /// Waits for its end, and reaps it; false when it still runs then.
+    func awaitEnd(milliseconds: Int32) -> Bool {
+        do {
+            guard try waitReadable(process.descriptor.rawValue, milliseconds: milliseconds) else { return false }
+        } catch {
+            return false
+        }
+        reap()
+        return true
+    }
+
     /// Lets the kernel forget it, if it is our child and has ended.
     func reap() {
         do {

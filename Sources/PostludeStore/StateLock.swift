@@ -20,7 +20,11 @@ struct StateLock: ~Copyable, Sendable {
         if ftruncate(descriptor, 0) == 0 { _ = line.withCString { pwrite(descriptor, $0, strlen($0), 0) } }
     }
 
-    deinit { _ = close(descriptor) }
+    deinit {
+        // A process that is being spawned right now has a copy of the descriptor until its exec, and with it the claim.
+        _ = flock(descriptor, LOCK_UN)
+        _ = close(descriptor)
+    }
 
     private static func text(of descriptor: Int32) -> String? {
         var buffer = [UInt8](repeating: 0, count: 32)

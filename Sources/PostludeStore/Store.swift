@@ -24,7 +24,7 @@ public final class Store: Sendable {
     let pool: DatabasePool
     let commits: CommitQueue
     let node = Mutex<Node?>(nil)
-    private let lock: StateLock
+    private let lock: Mutex<StateLock?>
     private let followers = Followers()
 
     /// Opens (or makes) the state directory's database.
@@ -36,7 +36,7 @@ public final class Store: Sendable {
         try Store.makeDirectory(directory, mode: 0o755)
         // Other users may look up their own artifacts below the directory, but never read the database.
         try Store.makeDirectory("\(directory)/store", mode: 0o700)
-        lock = try StateLock(directory: directory)
+        lock = Mutex(try StateLock(directory: directory))
         do {
             var configuration = Configuration()
             configuration.label = "postlude.store"
@@ -64,10 +64,16 @@ public final class Store: Sendable {
     /// A tick after each commit that added events; a slow reader misses ticks, never events.
     public func changes() -> AsyncStream<Void> { followers.stream() }
 
+    /// Closes the database and gives the directory up for another agent; nothing may be asked of the store any more.
+    public func close() throws {
+        do { try pool.close() } catch { throw StoreError.from(error) }
+        lock.withLock { $0 = nil }
+    }
+
     /// How many transactions were written since the start.
     public var transactionCount: Int { commits.transactionCount }
 
-    /// Writes; ends with a scheduling pass when `schedules` says that somebody may start now.
+    /// Writes, and tells the followers.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {

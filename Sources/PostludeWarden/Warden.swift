@@ -14,6 +14,8 @@ enum Warden {
     static func run() -> Never {
         let status: Int32
         do {
+            // Whatever a library of the agent had open without O_CLOEXEC at the moment of the spawn.
+            try ProcessControl.closeDescriptors(from: controlDescriptor + 1)
             try occupyStandardDescriptors()
             try ProcessControl.closeDescriptors(from: controlDescriptor + 1)
             try ProcessControl.blockAllSignals()

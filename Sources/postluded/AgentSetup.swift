@@ -37,7 +37,7 @@ struct AgentSetup {
             milliCPU: configuration.milliCPU ?? HostSize.milliCPU())
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
-            cgroupName: Self.cgroupName(stateDirectory: configuration.stateDirectory))
+            cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory))
         devices = try Inventory.discover(declared: try configuration.devices.map(DeclaredDevice.init))
     }
 
@@ -75,15 +75,6 @@ struct AgentSetup {
                 hint: "Build or install all of Postlude's executables, or set `wardenPath` in the configuration.")
         }
         return path
-    }
-
-    /// Agents on one host must not share a cgroup, so one with a state directory of its own gets a name made of it.
-    static func cgroupName(stateDirectory: String) -> String {
-        let standard = AgentConfiguration.defaults(uid: 0, environment: [:], home: "/root").stateDirectory
-        guard stateDirectory != standard else { return "postlude" }
-        // FNV-1a: short, and the same in every run.
-        let hash = stateDirectory.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        return "postlude-" + String(hash, radix: 16).prefix(12)
     }
 }
 

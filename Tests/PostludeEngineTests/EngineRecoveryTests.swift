@@ -62,6 +62,7 @@ struct EngineRecoveryTests {
             let idle = try node.engine()
             try Data().write(to: URL(filePath: "\(artifacts)/go"))
             await idle.sandbox.awaitExit(of: warden)
+            try idle.store.close()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -82,6 +83,7 @@ struct EngineRecoveryTests {
             _ = try await engine.store.register(engine.node, at: .now)
             id = try await node.submit(operation, to: engine)
             #expect(try await engine.store.owedEffects().map(\.effect.kind) == [.launch])
+            try engine.store.close()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)

@@ -149,6 +149,8 @@ struct TestNode: Sendable {
                 if let value {
                     group.cancelAll()
                     try await group.waitForAll()
+                    // The next agent of this test may come before the last task has let go of this one.
+                    try engine.store.close()
                     return value
                 }
             }

@@ -87,6 +87,7 @@ struct OwnAgent: Sendable {
         let outcome: Swift.Result<Value, any Error>
         do { outcome = .success(try await test(agent)) } catch { outcome = .failure(error) }
         await agent.end()
+        OwnCgroups.remove(Installation.cgroupName(stateDirectory: agent.state))
         do { try FileManager.default.removeItem(at: directory) } catch {
             print("cannot remove \(directory.path), ignoring: \(error)")
         }

@@ -34,7 +34,9 @@ struct LiveAgent: Sendable {
         }
         var logger = Logger(label: "test")
         logger.logLevel = .error
-        let engine = try engine(in: directory.appendingPathComponent("state").path, devices, logger)
+        let cgroups = "postlude-server-test-\(UUID().uuidString.prefix(8).lowercased())"
+        defer { OwnCgroups.remove(cgroups) }
+        let engine = try engine(in: directory.appendingPathComponent("state").path, cgroups: cgroups, devices, logger)
         let (ready, whenReady) = AsyncStream<Void>.makeStream()
         let socket = directory.appendingPathComponent("agent.sock").path
         let server = APIServer(
@@ -61,13 +63,15 @@ struct LiveAgent: Sendable {
         }
     }
 
-    private static func engine(in state: String, _ devices: [Device], _ logger: Logger) throws -> Engine {
+    private static func engine(
+        in state: String, cgroups: String, _ devices: [Device], _ logger: Logger
+    ) throws -> Engine {
         let profiles = repository.appendingPathComponent("profiles").path
         let sandbox = try Sandbox(
             configuration: SandboxConfiguration(
                 wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
                 poolSize: 1,
-                cgroupName: "postlude-test-\(UUID().uuidString.prefix(8).lowercased())"))
+                cgroupName: cgroups))
         return try Engine(
             configuration: EngineConfiguration(
                 stateDirectory: state, hub: try Hub(directory: "\(profiles)/hub"),

@@ -86,7 +86,7 @@ canonical() {
 
 # Everything the root file system holds, one path of the host a line.
 base_list() {
-    local packages=(base-files bash coreutils dash findutils grep sed mawk util-linux mount procps hostname kmod
+    local packages=(base-files bash coreutils dash findutils grep sed mawk util-linux mount procps hostname kmod iproute2
         'python3*-minimal' 'libpython3*-minimal' 'libpython3*-stdlib')
     local known=() program found=()
     mapfile -t known < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2> /dev/null | sed -n 's/^installed //p')
@@ -145,6 +145,9 @@ if [[ ! -s $cache/base.img || $(cat "$cache/base.stamp" 2> /dev/null) != "$stamp
     cp -R "$cache/modules" "$cache/base/guest/modules"
     chmod 755 "$cache/base/guest/init"
     chmod 1777 "$cache/base/tmp"
+    # Of its own: the host's is nobody's business.
+    echo 'root:*:20000:0:99999:7:::' > "$cache/base/etc/shadow"
+    chmod 600 "$cache/base/etc/shadow"
     mkdir -p "$cache/base$root"
     pack "$cache/base" "$cache/base.img" 256
     echo "$stamp" > "$cache/base.stamp"
