@@ -58,7 +58,7 @@ install: setup
 	$(SWIFT) build $(RELEASE)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/postlude $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(SYSCONFDIR)/postlude
-	install -m 755 .build/release/postlude .build/release/postluded .build/release/postlude-warden \
+	install -s -m 755 .build/release/postlude .build/release/postluded .build/release/postlude-warden \
 		$(DESTDIR)$(PREFIX)/bin
 	cp -R --no-preserve=ownership profiles $(DESTDIR)$(PREFIX)/share/postlude
 	sed 's#@PREFIX@#$(PREFIX)#g' .ci/postluded.service.in > $(DESTDIR)$(UNITDIR)/postluded.service

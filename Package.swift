@@ -32,7 +32,9 @@ let tests: [Target] = [
     test("PostludePlanTests", ["PostludePlan"]),
     test("PostludeLinuxTests", ["PostludeLinux", "CLinux"]),
     test("PostludeWardenTests", ["PostludePlan", "PostludeLinux", "CLinux"]),
-    test("PostludeSandboxTests", ["PostludeSandbox", "PostludeDevices", "PostludeCore", "PostludePlan", "PostludeLinux"]),
+    test(
+        "PostludeSandboxTests",
+        ["PostludeSandbox", "PostludeDevices", "PostludeCore", "PostludePlan", "PostludeLinux"]),
     test("PostludeDevicesTests", ["PostludeDevices", "PostludeCore", "CLinux"]),
     test("PostludeStoreTests", ["PostludeStore", "PostludeCore", grdb]),
     test(

@@ -50,6 +50,13 @@ public struct AgentClient: Sendable {
         return list.devices
     }
 
+    /// Has quarantined devices looked at now, and gives all devices as they are then; for administrators.
+    public func recheckDevices() async throws -> [DeviceStatus] {
+        let list: DeviceList = try await call(
+            Transport.Request(method: .POST, target: RequestTarget("devices", "recheck")))
+        return list.devices
+    }
+
     public func doctor() async throws -> [HostCheck] {
         let report: DoctorReport = try await get("doctor")
         return report.checks

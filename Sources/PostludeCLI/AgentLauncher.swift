@@ -50,7 +50,6 @@ struct AgentLauncher: Sendable {
     private var arguments: [String] {
         var arguments = [executable, "--on-demand", "--ready-fd", "3"]
         if let file = settings.configurationFile { arguments += ["--config", file] }
-        if let socket = settings.explicitSocket { arguments += ["--socket", socket] }
         return arguments
     }
 

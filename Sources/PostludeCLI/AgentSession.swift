@@ -33,6 +33,12 @@ struct AgentSession: Sendable {
                 .unreachable, "api.socket-denied", "You may not open the agent's socket '\(denied)'.",
                 hint: "It belongs to another user's agent; name your own with --socket.")
         }
+        // Who names a socket means the agent there; one that is started in its place would be another.
+        if let socket = settings.explicitSocket {
+            throw CommandFailure(
+                .unreachable, "api.not-running", "No agent listens at '\(socket)'.",
+                hint: "Check --socket and POSTLUDE_SOCKET, or start an agent there with `postluded --socket`.")
+        }
         guard startsAgent else {
             throw CommandFailure(
                 .unreachable, "api.not-running", "No agent listens at '\(settings.own.socket)'.",

@@ -11,7 +11,7 @@ struct AgentSettings: Hashable, Sendable {
     var own: AgentConfiguration
     /// The configuration file that was read; handed on to an agent that is started.
     var configurationFile: String?
-    /// The socket named on the command line or in the environment, handed on likewise.
+    /// The socket named on the command line or in the environment; no agent is started for it.
     var explicitSocket: String?
 
     /// Looks at the options, then the environment, then the configuration file, then the defaults.

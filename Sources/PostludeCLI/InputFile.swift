@@ -33,14 +33,11 @@ enum InputFile {
     }
 
     private static func read(_ path: String, limit: Int) throws(CommandFailure) -> [UInt8] {
-        let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+        // Not blocking: a pipe that nobody writes to would keep the open waiting.
+        let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw cannotOpen(path, errno) }
         defer { if descriptor != STDIN_FILENO { _ = close(descriptor) } }
-        var info = stat()
-        if fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFDIR {
-            throw CommandFailure(
-                .usage, "cli.file-is-directory", "'\(path)' is a directory.", hint: "Name the operation file in it.")
-        }
+        try check(path, descriptor)
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while bytes.count <= limit {
@@ -58,6 +55,23 @@ enum InputFile {
         throw CommandFailure(
             .usage, "cli.file-too-large", "'\(path)' has more than \(limit >> 10) KiB.",
             hint: "An operation file describes a run; keep data in files of their own.")
+    }
+
+    /// Standard input may be anything that ends; a file has to be one.
+    private static func check(_ path: String, _ descriptor: Int32) throws(CommandFailure) {
+        var info = stat()
+        guard fstat(descriptor, &info) == 0 else { throw cannotOpen(path, errno) }
+        switch info.st_mode & S_IFMT {
+        case S_IFDIR:
+            throw CommandFailure(
+                .usage, "cli.file-is-directory", "'\(path)' is a directory.", hint: "Name the operation file in it.")
+        case S_IFREG: return
+        default:
+            guard path != "-" else { return }
+            throw CommandFailure(
+                .usage, "cli.file-not-regular", "'\(path)' is a pipe, a device or a socket, not a file.",
+                hint: "Name a file, or - and redirect standard input.")
+        }
     }
 
     private static func cannotOpen(_ path: String, _ code: Int32) -> CommandFailure {

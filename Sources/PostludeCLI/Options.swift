@@ -29,7 +29,7 @@ struct AgentOptions: ParsableArguments {
             "The configuration file (default: POSTLUDE_CONFIG, then the user's or the system's).", valueName: "file"))
     var config: String?
 
-    @Flag(help: "Fail when no agent runs, instead of starting one.")
+    @Flag(help: "Fail when no agent runs, instead of starting one (as with --socket).")
     var noStart = false
 
     func settings() throws -> AgentSettings {

@@ -70,6 +70,7 @@ enum RunTable {
             switch holder.how {
             case .descriptor: "has open"
             case .mapping: "has mapped"
+            case .inFlight: "has not received from a socket"
             }
         return "pid \(holder.pid) (\(holder.command.visible), uid \(holder.uid)) \(how) \(holder.node.visible)"
     }

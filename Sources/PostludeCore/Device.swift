@@ -52,14 +52,19 @@ public enum ReleaseVerdict: Hashable, Sendable, Codable {
     case held([DeviceHolder])
 }
 
-/// A process that has a device node open or mapped.
+/// A process that has a device node open or mapped, or may receive a descriptor of it.
 public struct DeviceHolder: Hashable, Sendable, Codable {
-    public enum How: String, Sendable, Codable { case descriptor, mapping }
+    public enum How: String, Sendable, Codable {
+        case descriptor, mapping
+        /// Descriptors that were sent to a socket of the process and not received yet; of which node cannot be told.
+        case inFlight = "in-flight"
+    }
 
     public var pid: Int32
     public var command: String
     public var uid: UInt32
     public var how: How
+    /// The node's path; words for what cannot be told.
     public var node: String
 
     public init(pid: Int32, command: String, uid: UInt32, how: How, node: String) {

@@ -1,4 +1,5 @@
 import Glibc
+import PostludeCore
 
 /// What went wrong with a device: a stable code, a sentence, and what the reader can do.
 public struct DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -45,6 +46,14 @@ extension DeviceError {
 
     static func invalid(_ device: String, _ message: String, hint: String? = nil) -> DeviceError {
         DeviceError(code: "devices.invalid", message: "Device '\(device)': \(message)", hint: hint)
+    }
+
+    static func stillHeld(_ device: String, by holder: DeviceHolder) -> DeviceError {
+        DeviceError(
+            code: "devices.still-held",
+            message: "Device '\(device)' cannot be granted: process \(holder.pid) (\(holder.command)) of another run"
+                + " still has '\(holder.node)'.",
+            hint: "It is granted again once that process has let go of it; 'postlude devices' shows who holds it.")
     }
 
     private static let scanRefusedCode = "devices.scan-refused"

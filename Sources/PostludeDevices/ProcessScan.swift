@@ -1,10 +1,12 @@
 import Glibc
 import PostludeCore
 
-/// One pass over every process, for descriptors and mappings of some device nodes.
+/// One pass over every process, for descriptors and mappings of some device nodes, and for descriptors that nobody has
+/// received yet and that may be of any node.
 struct ProcessScan {
     struct Finding: Hashable {
-        var number: NodeNumber
+        /// nil for what cannot be told: it counts for every node.
+        var number: NodeNumber?
         var holder: DeviceHolder
     }
 
@@ -59,8 +61,8 @@ struct ProcessScan {
             let command = SmallFile.read("/proc/\(pid)/comm")?.dropLast() ?? ""
             let uid = Self.realUser(of: pid)
             for hold in held {
-                let holder = DeviceHolder(
-                    pid: pid, command: String(command), uid: uid, how: hold.how, node: paths[hold.number] ?? "")
+                let node = hold.number.map { paths[$0] ?? "" } ?? "unknown descriptors in a socket"
+                let holder = DeviceHolder(pid: pid, command: String(command), uid: uid, how: hold.how, node: node)
                 result.findings.append(Finding(number: hold.number, holder: holder))
             }
         }
@@ -68,7 +70,7 @@ struct ProcessScan {
     }
 
     private struct Hold: Hashable {
-        var number: NodeNumber
+        var number: NodeNumber?
         var how: DeviceHolder.How
     }
 
@@ -111,6 +113,9 @@ struct ProcessScan {
         let path = "\(directory)/fd"
         var look = Look()
         var refusal: Int32?
+        var failure: Int32?
+        var queue = SocketQueue(of: directory)
+        defer { queue.close() }
         try forEachEntry(of: path) { handle, name in
             look.sawSomething = true
             var status = stat()
@@ -119,12 +124,21 @@ struct ProcessScan {
                 if errno == EACCES || errno == EPERM { refusal = errno }
                 return refusal == nil
             }
+            if status.st_mode & S_IFMT == S_IFSOCK {
+                do throws(SocketQueue.Failure) {
+                    if try queue.holdsDescriptors(name) { look.holds.insert(Hold(number: nil, how: .inFlight)) }
+                } catch {
+                    failure = error.errno
+                }
+                return failure == nil
+            }
             guard status.st_mode & S_IFMT == S_IFCHR else { return true }
             let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
             if paths[number] != nil { look.holds.insert(Hold(number: number, how: .descriptor)) }
             return true
         }
         if let refusal { throw .scanIncomplete(path, errno: refusal) }
+        if let failure { throw .scanIncomplete("\(directory)/fdinfo", errno: failure) }
         return look
     }
 

@@ -3,9 +3,10 @@ import PostludeCore
 
 /// Tells whether a device is free: nobody has its nodes open or mapped.
 ///
-/// Two ways of holding a device are invisible to any scan: a descriptor in flight in a socket, and one that a kernel
-/// object keeps (a registered io_uring file). The sandbox rules both out for a job whose cgroups are empty: their last
-/// user is gone. So a clean scan counts only together with empty cgroups.
+/// A descriptor in flight in a unix socket is nobody's, and a process outside the job may receive it later. Which file
+/// it is cannot be told, so any such socket counts as a holder until it is drained. What a kernel object keeps (a
+/// registered io_uring file) is invisible to any scan; the sandbox rules it out for a job whose cgroups are empty: its
+/// last user is gone. So a clean scan counts only together with empty cgroups.
 public struct ReleaseCheck {
     /// The processes that hold the device's own nodes, by open descriptor (compared by device number, so that the
     /// node's path does not matter) or by mapping, which outlives its descriptor. Shared control nodes do not count.
@@ -19,7 +20,8 @@ public struct ReleaseCheck {
 
     /// As `holders(of:excluding:)`, for processes that already held the device before it was granted and still are the
     /// same processes: a pid that was taken over by another process is not excused. So are those that could not be
-    /// looked into even then: they are older than the grant, so no part of the job.
+    /// looked into even then: they are older than the grant, so no part of the job. Nobody is excused for descriptors
+    /// in flight, since the job may have sent them.
     public static func holders(
         of device: Device, excluding baseline: HolderBaseline
     ) throws(DeviceError) -> [DeviceHolder] {
@@ -28,7 +30,7 @@ public struct ReleaseCheck {
         for (pid, refusal) in result.unreadable.sorted(by: { $0.key < $1.key }) {
             guard isSame(pid, baseline.unreadable) else { throw refusal }
         }
-        return result.findings.map(\.holder).filter { !isSame($0.pid, baseline.startTimes) }
+        return result.findings.map(\.holder).filter { $0.how == .inFlight || !isSame($0.pid, baseline.startTimes) }
     }
 
     /// The holders of several devices in one pass over the processes, by device id; every device has an entry.
@@ -41,21 +43,33 @@ public struct ReleaseCheck {
         var holders: [String: [DeviceHolder]] = [:]
         for device in devices {
             let own = Set(ownNodes(of: device).map(NodeNumber.init))
-            holders[device.id] = result.findings.filter { own.contains($0.number) }.map(\.holder)
+            holders[device.id] = result.findings.filter { finding in finding.number.map(own.contains) ?? true }.map(
+                \.holder)
         }
         return holders
     }
 
     /// Who holds the device now, legitimately: taken before a grant, excused at its release.
-    public static func baseline(of device: Device) throws(DeviceError) -> HolderBaseline {
+    ///
+    /// A process of a run is never excused. Descriptors in flight are neither excused nor a reason to refuse: the agent
+    /// itself sends some to each warden, and a device was verified free of them when it was released.
+    ///
+    /// - Parameter runs: the cgroup that all runs are in, as /proc/<pid>/cgroup shows it; nil when there is none.
+    /// - Throws: `devices.still-held` when a process of a run has it; as `holders(of:excluding:)`.
+    public static func baseline(
+        of device: Device, refusing runs: String? = nil
+    ) throws(DeviceError) -> HolderBaseline {
         var scan = ProcessScan(nodes: ownNodes(of: device))
         let result = try scan.run(excluding: [])
         var baseline = HolderBaseline()
         // A process that is gone by now needs no excuse.
-        for holder in result.findings.map(\.holder) {
+        for holder in result.findings.map(\.holder) where holder.how != .inFlight {
+            if isOfRun(holder.pid, runs) { throw .stillHeld(device.id, by: holder) }
             baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
         }
-        for pid in result.unreadable.keys { baseline.unreadable[pid] = ProcessScan.startTime(of: pid) }
+        for pid in result.unreadable.keys where !isOfRun(pid, runs) {
+            baseline.unreadable[pid] = ProcessScan.startTime(of: pid)
+        }
         return baseline
     }
 
@@ -68,6 +82,10 @@ public struct ReleaseCheck {
     }
 
     private static func ownNodes(of device: Device) -> [DeviceNode] { device.nodes.filter { !$0.isShared } }
+
+    private static func isOfRun(_ pid: Int32, _ runs: String?) -> Bool {
+        runs.map { ProcessCgroup.isBelow($0, pid: pid) } ?? false
+    }
 
     private static func isSame(_ pid: Int32, _ known: [Int32: UInt64]) -> Bool {
         guard let start = known[pid] else { return false }

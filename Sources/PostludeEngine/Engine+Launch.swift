@@ -11,9 +11,10 @@ extension Engine {
         guard let (run, stored, main) = try await store.briefing(attempt) else {
             return try await store.complete(owed)
         }
-        if let warden = try identity(stored) {
-            inbox.watch(attempt, warden)
-            return try await store.complete(owed)
+        if let text = stored.warden, let warden = try identity(stored) {
+            // A watcher may have found it dead since we read it, and then the launch is still to be done.
+            guard try await store.completeLaunch(owed, boundTo: text) else { return try await launch(attempt, owed) }
+            return inbox.watch(attempt, warden)
         }
         guard case .launching(let active) = run.state, active.attempt == attempt.number else {
             return try await refuseLaunch(
@@ -30,7 +31,7 @@ extension Engine {
         let baselines: [String: String]
         do {
             // Looking at every process takes as long as the rest of the preparation, so it goes on beside it.
-            async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased) }
+            async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased, in: sandbox) }
             try paths.prepare(attempt, for: run.user)
             let planner = AttemptPlanner(
                 run: run, attempt: attempt,
@@ -50,10 +51,11 @@ extension Engine {
         } catch let error as DeviceError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         }
+        let text = try Self.text(warden)
         let binding: Store.Binding
         do {
             binding = try await store.bind(
-                attempt, warden: try Self.text(warden), steps: spec.steps.map { ($0.name, $0.role) },
+                attempt, warden: text, steps: spec.steps.map { ($0.name, $0.role) },
                 names: spec.receiptNames, baselines: baselines)
         } catch {
             sandbox.cancel(warden)
@@ -77,7 +79,8 @@ extension Engine {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         }
         inbox.watch(attempt, warden)
-        try await store.complete(owed)
+        // Its watcher may have found it dead already.
+        guard try await store.completeLaunch(owed, boundTo: text) else { return try await launch(attempt, owed) }
     }
 
     private func refuseLaunch(
@@ -87,9 +90,15 @@ extension Engine {
             .launchFailed(attempt: attempt.number, code: code, message: message), to: attempt.run, completing: owed)
     }
 
-    /// Asks the warden to stop the steps. A warden that is gone has said its last word to the attempt's watcher.
+    /// Asks the warden to stop the steps. A warden that is gone has said its last word to the attempt's watcher; an
+    /// attempt that has none gets none while its run stops, so nobody else would end it.
     func requestStop(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
-        if let stored = try await store.attempt(attempt), let warden = try identity(stored), sandbox.isAlive(warden) {
+        guard let stored = try await store.attempt(attempt) else { return try await store.complete(owed) }
+        guard let warden = try identity(stored) else {
+            return try await refuseLaunch(
+                attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
+        }
+        if sandbox.isAlive(warden) {
             do {
                 try sandbox.requestStop(warden)
             } catch let error as SandboxError where sandbox.isAlive(warden) {
@@ -103,16 +112,19 @@ extension Engine {
         try attempt.warden.map { try JSONDecoder().decode(WardenIdentity.self, from: Data($0.utf8)) }
     }
 
-    private static func text(_ value: some Encodable) throws -> String {
+    static func text(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
-    /// Who holds the devices before they are granted: display servers and the like are excused at the release.
-    private static func baselines(of devices: [Device]) throws -> [String: String] {
+    /// Who holds the devices before they are granted: display servers and the like are excused at the release,
+    /// processes of other runs never are.
+    private static func baselines(of devices: [Device], in sandbox: Sandbox) throws -> [String: String] {
         var baselines: [String: String] = [:]
-        for device in devices { baselines[device.id] = try text(try ReleaseCheck.baseline(of: device)) }
+        for device in devices {
+            baselines[device.id] = try text(try ReleaseCheck.baseline(of: device, refusing: sandbox.runsCgroup))
+        }
         return baselines
     }
 
@@ -132,6 +144,7 @@ extension Engine {
             try await quiet()
             // Before and not after: what is taken out of the pool from here on asks for another filling.
             inbox.refilled()
+            try Task.checkCancellation()
             try await offload { try sandbox.fillPool() }
         } catch is CancellationError {
             return

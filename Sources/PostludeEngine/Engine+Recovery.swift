@@ -14,6 +14,12 @@ extension Engine {
         }
         inbox.removeLeftovers(leftovers.filter { !claimed.contains($0) })
         inbox.take(try await store.register(node, at: .now).owed)
+        let missing = try await store.oweWhatIsMissing(at: .now).owed
+        for owed in missing {
+            logger.error(
+                "a run waited for an effect that nobody owed",
+                metadata: ["run": "\(owed.run)", "effect": "\(owed.effect.kind.rawValue)"])
+        }
         inbox.take(try await store.owedEffects())
         for attempt in try await store.liveAttempts() {
             guard let warden = try identity(attempt) else { continue }

@@ -35,12 +35,13 @@ extension Engine {
             }
             // A warden writes its last record before it ends, so what is in the journal now is all there will be.
             guard word == .wardenGone, await !reader.drain(), !Task.isCancelled else { return }
-            let hasAccepted = try await store.attempt(attempt)?.hasAccepted ?? false
-            _ = try await persistently {
-                try await self.apply(
-                    hasAccepted ? .wardenLost(attempt: attempt.number) : .neverAccepted(attempt: attempt.number),
-                    to: attempt.run)
+            guard let stored = try await store.attempt(attempt), let text = stored.warden,
+                try identity(stored) == warden
+            else { return }
+            let applied = try await persistently {
+                try await self.store.wardenEnded(text, of: attempt, at: .now)
             }
+            take(applied, of: attempt.run)
         } catch {
             logger.error(
                 "an attempt cannot be watched", metadata: ["attempt": "\(attempt)", "error": "\(error)"])

@@ -35,12 +35,15 @@ public final class Engine: Service {
     /// Takes up what a former agent left, then works until the task is cancelled or the service shut down. Running
     /// attempts go on without it.
     public func run() async throws {
+        // Idle wardens go with us, busy ones stay. By then no task is left that could make another.
+        defer { sandbox.shutdown() }
         try await cancelWhenGracefulShutdown {
             do {
                 try await self.recover()
-            } catch is CancellationError {
-                // Asked to leave before the work began.
-                return
+            } catch {
+                // Asked to leave before the work began, which whoever asked wants told from a failure.
+                if error is CancellationError || Task.isCancelled { return }
+                throw error
             }
             await withDiscardingTaskGroup { group in
                 for await work in self.inbox.work {
@@ -49,8 +52,6 @@ public final class Engine: Service {
                 group.cancelAll()
             }
         }
-        // Whoever asked for the end wants it told from a failure; idle wardens go with us, busy ones stay.
-        sandbox.shutdown()
     }
 
     /// What this host can enforce.
@@ -131,6 +132,12 @@ public final class Engine: Service {
     @discardableResult
     func apply(_ event: Run.Event, to run: RunID, completing owed: OwedEffect? = nil) async throws -> Run.Decision {
         let applied = try await store.apply(event, to: run, at: .now, completing: owed)
+        take(applied, of: run)
+        return applied.result
+    }
+
+    /// Takes what a decision about a run owes, and logs the change.
+    func take(_ applied: Applied<Run.Decision>, of run: RunID) {
         inbox.take(applied.owed)
         switch applied.result {
         case .accept(let transition):
@@ -145,7 +152,6 @@ public final class Engine: Service {
             logger.debug("event ignored", metadata: ["run": "\(run)", "why": "\(reason.rawValue)"])
         case .refuse: break
         }
-        return applied.result
     }
 }
 

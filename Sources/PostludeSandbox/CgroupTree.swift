@@ -70,6 +70,29 @@ struct CgroupTree: Hashable, Sendable {
         return CgroupTree(layout: layout, delegationFailure: failure)
     }
 
+    /// The v2 cgroup of all slots as /proc/<pid>/cgroup shows it, which is not its path below the mount point where only
+    /// a part of the hierarchy is mounted.
+    func membership() throws(LinuxError) -> String {
+        try Self.membership(of: layout.unified, mountinfo: try readText("/proc/self/mountinfo"))
+    }
+
+    static func membership(of directory: String, mountinfo: String) throws(LinuxError) -> String {
+        var best: (length: Int, path: String)?
+        for line in mountinfo.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard let separator = fields.firstIndex(of: "-"), separator >= 6, fields.count > separator + 1,
+                fields[separator + 1] == "cgroup2"
+            else { continue }
+            let (root, point) = (unescapeMountPath(String(fields[3])), unescapeMountPath(String(fields[4])))
+            guard !root.hasPrefix("/.."), InsideView.contains(point, directory) else { continue }
+            let path = InsideView.normalise(root + "/" + directory.dropFirst(point == "/" ? 0 : point.count))
+            // The later mount of two at one place covers the other.
+            if point.utf8.count >= best?.length ?? 0 { best = (point.utf8.count, path) }
+        }
+        guard let best else { throw LinuxError("cgroup2", directory, errno: ENOENT) }
+        return best.path
+    }
+
     /// The slot's directory in the v2 hierarchy.
     func path(of slot: String) -> String { "\(layout.unified)/\(slot)" }
 

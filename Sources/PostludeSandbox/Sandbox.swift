@@ -11,6 +11,9 @@ public final class Sandbox: Sendable {
     /// What this host can enforce, as it was found at the start.
     public var hostChecks: [HostCheck] { findings.checks }
 
+    /// The v2 cgroup that the cgroups of all attempts lie in, as /proc/<pid>/cgroup shows it.
+    public let runsCgroup: String
+
     let configuration: SandboxConfiguration
     let tree: CgroupTree
     let monitor: ReadinessMonitor
@@ -51,6 +54,7 @@ public final class Sandbox: Sendable {
         do {
             monitor = try ReadinessMonitor.common()
             bootID = try ProcessIdentity.bootID()
+            runsCgroup = try tree.membership()
         } catch {
             throw SandboxError(code: "sandbox.host-unreadable", message: error.message, hint: error.hint)
         }
@@ -204,7 +208,7 @@ public final class Sandbox: Sendable {
         let granting = try filter(allowing: nodes, for: spec.profile)
         let builder = PlanBuilder(
             layout: tree.layout, seccomp: program.memory.rawValue, grantingFilter: granting?.program.rawValue,
-            plainFilter: plain?.program.rawValue)
+            plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
         let (plan, descriptors) = try builder.build(spec)
         try withExtendedLifetime((program, plain, granting, descriptors)) {
             try process.send(plan, descriptors.raw, path: configuration.wardenPath)

@@ -8,14 +8,18 @@ public struct SandboxConfiguration: Hashable, Sendable {
     public var poolSize: Int
     /// The cgroup made below the agent's own, in each hierarchy. Agents on one host need different names.
     public var cgroupName: String
+    /// Files and directories that no job may see wherever they lie, such as the agent's socket; absolute paths.
+    public var hiddenPaths: [String]
 
     public init(
-        wardenPath: String, seccompDirectory: String, poolSize: Int = 2, cgroupName: String = "postlude"
+        wardenPath: String, seccompDirectory: String, poolSize: Int = 2, cgroupName: String = "postlude",
+        hiddenPaths: [String] = []
     ) {
         self.wardenPath = wardenPath
         self.seccompDirectory = seccompDirectory
         self.poolSize = poolSize
         self.cgroupName = cgroupName
+        self.hiddenPaths = hiddenPaths
     }
 }
 

@@ -1,4 +1,3 @@
-import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
@@ -14,11 +13,14 @@ public struct APIServer: Service {
         public var socketPath: String
         public var info: AgentInfo
         public var users: UserDirectory
+        /// Where the agent's runs are: no process there may call.
+        public var runs: RunCgroups
 
-        public init(socketPath: String, info: AgentInfo, users: UserDirectory) {
+        public init(socketPath: String, info: AgentInfo, users: UserDirectory, runs: RunCgroups) {
             self.socketPath = socketPath
             self.info = info
             self.users = users
+            self.runs = runs
         }
     }
 
@@ -38,6 +40,13 @@ public struct APIServer: Service {
         self.activity = activity
         self.logger = logger
         self.whenReady = whenReady
+    }
+
+    /// Looks whether the server can listen at the path, before anything else is started.
+    ///
+    /// - Throws: `ServerError`: `server.bad-socket`; `agent.socket-in-use` when somebody listens there.
+    public static func checkSocket(_ path: String, users: UserDirectory) throws {
+        try SocketFile(path: path, isShared: users.agentUID == 0).prepare()
     }
 
     public func run() async throws {
@@ -69,7 +78,7 @@ public struct APIServer: Service {
     func router() throws -> Router<APIContext> {
         let router = Router(context: APIContext.self)
         router.middlewares.add(ErrorMiddleware())
-        router.middlewares.add(PeerMiddleware(users: configuration.users))
+        router.middlewares.add(PeerMiddleware(users: configuration.users, runs: configuration.runs))
         router.middlewares.add(ActivityMiddleware(activity: activity))
         let routes = router.group(RouterPath(API.prefix))
         let users = configuration.users
@@ -85,55 +94,5 @@ public struct APIServer: Service {
         var logger = logger
         if logger.logLevel == .info { logger.logLevel = .notice }
         return logger
-    }
-}
-
-/// The file a unix socket is reached by.
-struct SocketFile: Sendable {
-    let path: String
-    /// The system's agent serves every user and tells them apart by SO_PEERCRED; a user's own serves that user.
-    let isShared: Bool
-
-    /// Makes the directory, and checks that the path can be a socket's.
-    func prepare() throws {
-        // sun_path has 108 bytes with the closing NUL (unix(7)).
-        guard path.utf8.count <= 107, path.hasPrefix("/") else {
-            throw ServerError.badSocket(
-                path, "a socket's path is absolute and has at most 107 bytes", hint: "Set `socket` to a shorter path.")
-        }
-        try makeDirectory(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
-        var info = stat()
-        guard lstat(path, &info) == 0 else {
-            guard errno == ENOENT else {
-                throw ServerError.badSocket(
-                    path, String(cString: strerror(errno)),
-                    hint: "Set `socket` to a path in a directory of the agent's.")
-            }
-            return
-        }
-        guard info.st_mode & S_IFMT == S_IFSOCK else {
-            throw ServerError.badSocket(
-                path, "there is a file of another kind", hint: "Move it away, or set `socket` to another path.")
-        }
-    }
-
-    /// Lets its users in; until then only the agent's own user could connect.
-    func open() throws {
-        guard chmod(path, isShared ? 0o666 : 0o600) == 0 else {
-            throw ServerError.badSocket(path, String(cString: strerror(errno)), hint: "Check its directory's owner.")
-        }
-    }
-
-    func remove() { _ = unlink(path) }
-
-    private func makeDirectory(_ directory: String) throws {
-        guard !directory.isEmpty, mkdir(directory, isShared ? 0o755 : 0o700) != 0, errno != EEXIST else { return }
-        guard errno == ENOENT else {
-            throw ServerError.badSocket(
-                path, "cannot make '\(directory)': \(String(cString: strerror(errno)))",
-                hint: "Make the directory, or set `socket` to another path.")
-        }
-        try makeDirectory(String(directory[..<(directory.lastIndex(of: "/") ?? directory.startIndex)]))
-        try makeDirectory(directory)
     }
 }

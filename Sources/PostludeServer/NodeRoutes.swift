@@ -10,13 +10,41 @@ struct NodeRoutes: Sendable {
     let info: AgentInfo
 
     func add(to routes: RouterGroup<APIContext>) {
-        routes.get("devices") { _, _ in
-            try Response.json(DeviceList(devices: try await engine.deviceStatuses()))
-        }
+        routes.get("devices") { _, context in try await devices(context) }
+        routes.post("devices/recheck") { _, context in try await recheck(context) }
         routes.get("doctor") { _, _ in try Response.json(DoctorReport(checks: engine.hostChecks)) }
         routes.get("usage") { request, context in try await usage(request, context) }
         routes.get("version") { _, _ in try Response.json(info) }
         routes.get("health") { _, _ in try Response.json(Health()) }
+    }
+
+    private func devices(_ context: APIContext) async throws -> Response {
+        let caller = users.caller(try context.requirePeer())
+        var devices = try await engine.deviceStatuses()
+        guard !caller.isAdministrator else { return try Response.json(DeviceList(devices: devices)) }
+        for index in devices.indices where !(try await isVisible(devices[index].run, to: caller)) {
+            // That a device is taken everybody may know, for that is what they wait for; by whom is not theirs to know.
+            devices[index].run = nil
+            devices[index].evidence = []
+        }
+        return try Response.json(DeviceList(devices: devices))
+    }
+
+    private func isVisible(_ run: RunID?, to caller: Caller) async throws -> Bool {
+        guard let run else { return false }
+        do {
+            _ = try await engine.detail(run, for: caller)
+            return true
+        } catch let error as EngineError where error.kind == .notFound || error.kind == .forbidden {
+            return false
+        }
+    }
+
+    /// Looks at quarantined devices at once, and answers with all devices as they are then.
+    private func recheck(_ context: APIContext) async throws -> Response {
+        guard users.caller(try context.requirePeer()).isAdministrator else { throw ServerError.onlyAdministrators }
+        try await engine.recheckDevices()
+        return try Response.json(DeviceList(devices: try await engine.deviceStatuses()))
     }
 
     private func usage(_ request: Request, _ context: APIContext) async throws -> Response {

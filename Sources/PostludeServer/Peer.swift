@@ -27,15 +27,22 @@ struct Peer: Hashable, Sendable {
     }
 }
 
-/// Finds out who calls, and turns other users away from a user's own agent.
+/// Finds out who calls, and turns runs away, and other users from a user's own agent.
 struct PeerMiddleware: RouterMiddleware {
     let users: UserDirectory
+    let runs: RunCgroups
 
     func handle(
         _ request: Request, context: APIContext, next: (Request, APIContext) async throws -> Response
     ) async throws -> Response {
         guard let peer = try await Peer.of(context.channel) else { throw ServerError.noPeer }
         try users.admit(peer.uid)
+        switch runs.membership(of: peer.pid) {
+        case .run: throw ServerError.sandboxed(peer.pid)
+        // A run could connect in a child that ends and leaves the connection to its parent.
+        case .unknown: throw ServerError.callerGone
+        case .other: break
+        }
         var context = context
         context.peer = peer
         return try await next(request, context)

@@ -17,7 +17,7 @@ struct RunRoutes: Sendable {
     }
 
     private func submit(_ request: Request, _ context: APIContext) async throws -> Response {
-        let body = try await request.body.collect(upTo: APILimits.requestBytes)
+        let body = try await body(of: request)
         var submission: Submission
         do {
             submission = try Wire.decode(Submission.self, from: body.readableBytesView)
@@ -29,6 +29,19 @@ struct RunRoutes: Sendable {
         }
         let detail = try await engine.submit(submission, as: try users.identity(try context.requirePeer()))
         return try Response.json(detail, status: .created)
+    }
+
+    private func body(of request: Request) async throws -> ByteBuffer {
+        do {
+            return try await request.body.collect(upTo: APILimits.requestBytes)
+        } catch let error as any HTTPResponseError {
+            throw error
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            // What else goes wrong while a body comes in is the client's: chunks that are none, or an early end.
+            throw ServerError.badBody("it is not transferred as HTTP says (\(error))")
+        }
     }
 
     private func list(_ request: Request, _ context: APIContext) async throws -> Response {

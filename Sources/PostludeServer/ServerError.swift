@@ -26,6 +26,20 @@ public struct ServerError: Error, Hashable, Sendable {
             hint: "Run `postlude` as yourself: it uses your own agent, or the system's.")
     }
 
+    static func sandboxed(_ pid: Int32) -> ServerError {
+        ServerError(
+            403, "agent.caller-sandboxed", "Process \(pid) belongs to a run, and runs may not use their agent.",
+            hint: "Let hooks or joins start what comes next; a run gets no way out of its sandbox.")
+    }
+
+    static let callerGone = ServerError(
+        403, "agent.caller-unknown", "The process that opened this connection has ended, or cannot be seen from here.",
+        hint: "Ask from the process that connects, in the agent's own PID namespace or below.")
+
+    static let onlyAdministrators = ServerError(
+        403, "server.only-administrators", "Only administrators may do this.",
+        hint: "Ask root, or a member of the group that `administratorsGroup` names.")
+
     static func unknownRoute(_ method: String, _ path: String) -> ServerError {
         ServerError(
             404, "server.unknown-route", "There is nothing at \(method) \(path).",
@@ -52,6 +66,12 @@ public struct ServerError: Error, Hashable, Sendable {
         ServerError(
             500, "server.unreadable-log", "The output of step '\(step)' cannot be read: \(why).",
             hint: "Look at the attempt's directory below the agent's state directory.")
+    }
+
+    static func socketInUse(_ path: String) -> ServerError {
+        ServerError(
+            500, "agent.socket-in-use", "Another process listens at '\(path)'.",
+            hint: "Use the agent that runs there, end it first, or set `socket` to another path.")
     }
 
     static func badSocket(_ path: String, _ why: String, hint: String) -> ServerError {

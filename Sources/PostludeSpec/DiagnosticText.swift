@@ -4,17 +4,14 @@ import PostludeCore
 public enum DiagnosticText {
     /// `file:line:column: error: message [code]`, the hint on a line of its own.
     public static func line(_ diagnostic: Diagnostic) -> String {
-        let place = diagnostic.place.map { "\($0): " } ?? ""
-        let head = "\(place)\(diagnostic.severity.rawValue): \(diagnostic.message) [\(diagnostic.code)]"
-        return diagnostic.hint.map { "\(head)\nhint: \($0)" } ?? head
+        ([head(diagnostic)] + hint(diagnostic)).joined(separator: "\n")
     }
 
     /// The same with the source line and a caret under the column.
     ///
     /// - Parameter sources: the texts of files, by the path that places name.
     public static func render(_ diagnostic: Diagnostic, sources: [String: String]) -> String {
-        let place = diagnostic.place.map { "\($0): " } ?? ""
-        var lines = ["\(place)\(diagnostic.severity.rawValue): \(diagnostic.message) [\(diagnostic.code)]"]
+        var lines = [head(diagnostic)]
         if let place = diagnostic.place, let text = sources[place.file], let line = YAMLLines(text)[place.line] {
             let number = String(place.line)
             let margin = String(repeating: " ", count: number.count)
@@ -22,8 +19,7 @@ public enum DiagnosticText {
             lines.append(" \(number) | \(shown.text)")
             lines.append(" \(margin) | \(shown.indent)^")
         }
-        if let hint = diagnostic.hint { lines.append("hint: \(hint)") }
-        return lines.joined(separator: "\n")
+        return (lines + hint(diagnostic)).joined(separator: "\n")
     }
 
     /// All of them, with a blank line in between.
@@ -31,11 +27,42 @@ public enum DiagnosticText {
         diagnostics.map { render($0, sources: sources) }.joined(separator: "\n\n")
     }
 
+    private static func head(_ diagnostic: Diagnostic) -> String {
+        let place = diagnostic.place.map { "\($0): " } ?? ""
+        return escaped("\(place)\(diagnostic.severity.rawValue): \(diagnostic.message) [\(diagnostic.code)]")
+    }
+
+    private static func hint(_ diagnostic: Diagnostic) -> [String] {
+        diagnostic.hint.map { ["hint: " + escaped($0)] } ?? []
+    }
+
+    /// Messages quote what files say, which must command no terminal: ESC becomes `\x1b`. Line ends and tabs stay.
+    private static func escaped(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isEscaped) else { return text }
+        var shown = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            guard isEscaped(scalar) else {
+                shown.append(scalar)
+                continue
+            }
+            let digits = String(scalar.value, radix: 16)
+            shown.append(contentsOf: "\\x\(digits.count == 1 ? "0" : "")\(digits)".unicodeScalars)
+        }
+        return String(shown)
+    }
+
+    private static func isEscaped(_ scalar: Unicode.Scalar) -> Bool {
+        isControl(scalar) && scalar != "\n" && scalar != "\t"
+    }
+
+    /// C0, DEL and C1.
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+    }
+
     /// At most 100 columns of the line, the caret's among them; control characters become blanks.
     private static func excerpt(_ line: Substring, around column: Int) -> (text: String, indent: String) {
-        let scalars = line.unicodeScalars.map { scalar -> Unicode.Scalar in
-            scalar.value < 0x20 || scalar.value == 0x7f || (0x80...0x9f).contains(scalar.value) ? " " : scalar
-        }
+        let scalars = line.unicodeScalars.map { isControl($0) ? " " : $0 }
         let caret = min(max(column - 1, 0), scalars.count)
         let start = max(0, caret - 70)
         let end = min(scalars.count, start + 100)

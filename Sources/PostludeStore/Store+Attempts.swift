@@ -68,6 +68,53 @@ extension Store {
         }
     }
 
+    /// Completes a launch because the attempt has this warden; returns false, and leaves the launch owed, when it has
+    /// lost it meanwhile.
+    public func completeLaunch(_ owed: OwedEffect, boundTo warden: String) async throws -> Bool {
+        try await write { db in
+            let row = try db.row(
+                "SELECT warden FROM attempts WHERE run = ? AND number = ?", [owed.run.description, owed.effect.attempt])
+            guard row?["warden"] as String? == warden else { return false }
+            try db.run("DELETE FROM outbox WHERE sequence = ?", [owed.sequence])
+            return true
+        }
+    }
+
+    /// Tells the run that its warden has ended without a last word; of a warden that is no longer the attempt's nothing
+    /// follows.
+    public func wardenEnded(
+        _ warden: String, of attempt: AttemptID, at time: Timestamp
+    ) async throws -> Applied<Run.Decision> {
+        try await transact(at: time) { transaction in
+            guard let stored = try StoredAttempt.fetch(transaction.db, attempt), stored.warden == warden else {
+                return .ignore(.staleAttempt)
+            }
+            let number = attempt.number
+            return try transaction.apply(
+                stored.hasAccepted ? .wardenLost(attempt: number) : .neverAccepted(attempt: number), to: attempt.run)
+        }
+    }
+
+    /// Owes anew what attempts without a warden cannot go on without: the launch, or the stop that ends them. Returns
+    /// what was missing; an agent that wrote all it owed finds nothing.
+    public func oweWhatIsMissing(at time: Timestamp) async throws -> Applied<Void> {
+        try await transact(at: time) { transaction in
+            let rows = try transaction.db.rows(
+                """
+                SELECT runs.id, attempts.number, phase FROM runs
+                JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
+                WHERE phase IN ('launching', 'stopping') AND warden IS NULL AND NOT EXISTS (
+                    SELECT 1 FROM outbox WHERE outbox.run = runs.id AND outbox.attempt = attempts.number
+                    AND kind = CASE phase WHEN 'launching' THEN ? ELSE ? END)
+                ORDER BY runs.number
+                """, [Run.Effect.Kind.launch.rawValue, Run.Effect.Kind.requestStop.rawValue])
+            for row in rows {
+                let kind: Run.Effect.Kind = row["phase"] == "launching" ? .launch : .requestStop
+                try transaction.owe(Run.Effect(kind, attempt: row["number"]), of: try row.runID("id"))
+            }
+        }
+    }
+
     public func attempt(_ id: AttemptID) async throws -> StoredAttempt? {
         try await read { db in try StoredAttempt.fetch(db, id) }
     }

@@ -41,12 +41,7 @@ struct Transaction {
         try note(event, of: run)
         for move in transition.devices { try apply(move, of: run) }
         for effect in transition.effects {
-            try db.run(
-                "INSERT INTO outbox (run, attempt, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                [id, effect.attempt, effect.kind.rawValue])
-            if db.changesCount > 0 {
-                owed.append(OwedEffect(sequence: db.lastInsertedRowID, run: run, effect: effect))
-            }
+            try owe(effect, of: run)
         }
         switch state {
         case .queued:
@@ -56,6 +51,15 @@ struct Transaction {
         case .finished: needsPass = true
         case .created, .launching, .starting, .running, .stopping, .processing: break
         }
+    }
+
+    /// An effect that is owed already is owed anew, under another sequence number: somebody may be performing the older
+    /// one on what was true before this write, and completes no more than that one.
+    mutating func owe(_ effect: Run.Effect, of run: RunID) throws {
+        let key: StatementArguments = [run.description, effect.attempt, effect.kind.rawValue]
+        try db.run("DELETE FROM outbox WHERE run = ? AND attempt = ? AND kind = ?", key)
+        try db.run("INSERT INTO outbox (run, attempt, kind) VALUES (?, ?, ?)", key)
+        owed.append(OwedEffect(sequence: db.lastInsertedRowID, run: run, effect: effect))
     }
 
     private func add(_ condition: RunCondition, to run: RunID) throws {

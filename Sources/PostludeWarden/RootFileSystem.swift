@@ -129,7 +129,10 @@ struct RootFileSystem: ~Copyable {
                 if error.errno != ENOENT { throw error }
             }
         }
-        for name in ["kcore", "keys", "latency_stats", "timer_list", "scsi", "acpi"] {
+        for name in [
+            "kcore", "keys", "latency_stats", "timer_list", "scsi", "acpi", "slabinfo", "vmallocinfo", "pagetypeinfo",
+            "kpagecount", "kpageflags", "kpagecgroup",
+        ] {
             do throws(LinuxError) {
                 let place = try OwnedDescriptor.open(name, OwnedDescriptor.pathOnly | O_NOFOLLOW, at: proc)
                 try cover(place)

@@ -17,6 +17,7 @@ struct StepProcess {
 
     func run() -> Never {
         do throws(SetupFailure) {
+            preferForOutOfMemory()
             try joinNamespaces()
             let filter = try seccompProgram()
             try buildRoot()
@@ -44,6 +45,17 @@ struct StepProcess {
         case .plan, .cgroup, .limit, .deviceFilter, .clone, .network, .mount, .pivot, .hostname, .session,
             .resourceLimit, .descriptors, .receipt, .log:
             false
+        }
+    }
+
+    /// The limit of the attempt holds the warden too: the kernel shall end programs instead. A program cannot lower the
+    /// value it inherits where the agent has CAP_SYS_RESOURCE; elsewhere it can go back to the agent's, and then takes
+    /// its chances with the warden.
+    private func preferForOutOfMemory() {
+        do throws(LinuxError) {
+            try OutOfMemoryScore.set(OutOfMemoryScore.step)
+        } catch {
+            // EACCES: whoever started the agent set a higher value and forbade a lower one. That one stays.
         }
     }
 

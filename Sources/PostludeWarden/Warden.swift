@@ -19,6 +19,7 @@ enum Warden {
             try occupyStandardDescriptors()
             try ProcessControl.closeDescriptors(from: controlDescriptor + 1)
             try ProcessControl.blockAllSignals()
+            protectFromOutOfMemory()
             status = try serve(OwnedDescriptor(adopting: controlDescriptor))
         } catch {
             status = Status.failed
@@ -32,6 +33,15 @@ enum Warden {
             let descriptor = try OwnedDescriptor.open("/dev/null", O_RDWR)
             if descriptor.rawValue > controlDescriptor { return }
             guard descriptor.release() != controlDescriptor else { throw LinuxError("control", errno: EBADF) }
+        }
+    }
+
+    /// The warden's end is the attempt's. It is inherited by launchers; a step takes a high value for itself.
+    private static func protectFromOutOfMemory() {
+        do throws(LinuxError) {
+            try OutOfMemoryScore.set(OutOfMemoryScore.never)
+        } catch {
+            // EACCES without CAP_SYS_RESOURCE: then only the steps' higher values protect the warden.
         }
     }
 

@@ -17,6 +17,8 @@ struct Agent {
     init(_ setup: AgentSetup, readiness: ReadinessChannel, logger: Logger) throws {
         let configuration = setup.configuration
         let store = try Store(directory: configuration.stateDirectory)
+        let users = UserDirectory(agentUID: geteuid(), administratorsGroup: configuration.administratorsGroup)
+        try APIServer.checkSocket(configuration.socket, users: users)
         let sandbox = try Sandbox(configuration: setup.sandbox)
         let engine = try Engine(
             configuration: setup.engine, store: store, sandbox: sandbox, devices: setup.devices, logger: logger)
@@ -25,8 +27,7 @@ struct Agent {
         let activity = Activity()
         let server = APIServer(
             configuration: APIServer.Configuration(
-                socketPath: configuration.socket, info: info,
-                users: UserDirectory(agentUID: geteuid(), administratorsGroup: configuration.administratorsGroup)),
+                socketPath: configuration.socket, info: info, users: users, runs: RunCgroups(path: sandbox.runsCgroup)),
             engine: engine, activity: activity, logger: logger,
             whenReady: {
                 logger.notice(

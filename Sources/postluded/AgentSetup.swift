@@ -37,7 +37,8 @@ struct AgentSetup {
             milliCPU: configuration.milliCPU ?? HostSize.milliCPU())
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
-            cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory))
+            cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory),
+            hiddenPaths: [configuration.socket])
         devices = try Inventory.discover(declared: try configuration.devices.map(DeclaredDevice.init))
     }
 

@@ -8,9 +8,9 @@ final class ReadinessChannel: Sendable {
     private let descriptor: Mutex<Int32?>
 
     init(descriptor: Int32?) {
-        // The warden and its steps must not hold it open.
-        if let descriptor { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
-        self.descriptor = Mutex(descriptor)
+        // The warden and its steps must not hold it open. A number that is no descriptor now may be the database's later.
+        let isOpen = descriptor.map { fcntl($0, F_SETFD, FD_CLOEXEC) == 0 } ?? false
+        self.descriptor = Mutex(isOpen ? descriptor : nil)
     }
 
     func tell(_ message: Readiness) {

@@ -73,7 +73,10 @@ import Testing
             "a file that is too large", ["run", "a.yaml"],
             files: ["a.yaml": Array(repeating: 0x23, count: (1 << 20) + 1)], code: "cli.file-too-large",
             says: "1024 KiB"),
-        Case("an endless file", ["run", "/dev/zero"], code: "cli.file-too-large", says: "/dev/zero"),
+        Case("a device for a file", ["run", "/dev/zero"], code: "cli.file-not-regular", says: "/dev/zero"),
+        Case(
+            "too much on standard input", ["validate", "-"], input: Array(repeating: 0x23, count: (1 << 20) + 1),
+            code: "cli.file-too-large", says: "'-'"),
         Case(
             "a param without a value", ["run", "a.yaml", "-P", "lr"], files: ["a.yaml": good],
             code: "cli.param-without-value", says: "lr"),
@@ -97,6 +100,13 @@ import Testing
         Case(
             "no agent", ["ps", "--no-start", "--socket", "/nonexistent/agent.sock"], status: 4, code: "api.not-running",
             says: "/nonexistent/agent.sock"),
+        Case(
+            "no agent at a socket that was named", ["ps", "--socket", "/nonexistent/agent.sock"], status: 4,
+            code: "api.not-running", says: "/nonexistent/agent.sock"),
+        Case(
+            "no agent at a socket of the environment's", ["run", "a.yaml"],
+            environment: ["POSTLUDE_SOCKET": "/nonexistent/agent.sock"], files: ["a.yaml": good], status: 4,
+            code: "api.not-running", says: "/nonexistent/agent.sock"),
         Case(
             "no agent, by the environment", ["doctor", "--no-start"],
             environment: ["POSTLUDE_SOCKET": "/nonexistent/agent.sock"], status: 4, code: "api.not-running",
@@ -135,6 +145,7 @@ import Testing
         #expect(document["error"]?.code == input.code && document["error"]?.hint?.isEmpty == false)
         let left = try FileManager.default.contentsOfDirectory(atPath: scratch.url.path)
         #expect(Set(left) == Set(input.files.keys.map { String($0.split(separator: "/")[0]) }))
+        #expect(!FileManager.default.fileExists(atPath: "/nonexistent"))
     }
 
     private struct Envelope: Decodable {
@@ -163,6 +174,27 @@ import Testing
             "\(result.error)")
         let json = try Program.run(["validate", "--json", "a.yaml"], in: scratch.url)
         #expect(json.status == 1 && json.output.contains("\"valid\" : false"))
+    }
+
+    @Test(arguments: ["validate", "run"]) func `a pipe that nobody writes to is refused at once`(command: String) throws
+    {
+        let scratch = try Scratch()
+        #expect(mkfifo(scratch.url.appendingPathComponent("pipe").path, 0o600) == 0)
+        let result = try Program.run([command, "pipe"], in: scratch.url)
+        #expect(result.status == 2 && result.error.contains("[cli.file-not-regular]"), "\(result.error)")
+    }
+
+    @Test func `what a file says commands no terminal`() throws {
+        let scratch = try Scratch()
+        try scratch.write(
+            #"{version: 1.1, kind: component, "\e[31m\a\x7f\x9b2J": 1, run: {kind: job, container: {command: [x]}}}"#,
+            to: "a.yaml")
+        let result = try Program.run(["validate", "a.yaml"], in: scratch.url)
+        let unsafe = result.error.unicodeScalars.filter {
+            $0 != "\n" && ($0.value < 0x20 || (0x7f...0x9f).contains($0.value))
+        }
+        #expect(unsafe.isEmpty, "\(result.error.debugDescription)")
+        #expect(result.status == 1 && result.error.contains(#"\x1b[31m\x07\x7f\x9b2J"#), "\(result.error)")
     }
 
     @Test func `validate accepts a good file, also from standard input`() throws {

@@ -69,7 +69,9 @@ import Testing
         guard let pid = unreadable.keys.first else { return }  // nothing is protected on this machine
         let error = #expect(throws: DeviceError.self) { try ReleaseCheck.verdict(of: vga) }
         #expect(error?.code == "devices.scan-refused")
-        #expect(try ReleaseCheck.verdict(of: vga, excluding: HolderBaseline(unreadable: unreadable)) == .free)
+        let holders = try ReleaseCheck.holders(of: vga, excluding: HolderBaseline(unreadable: unreadable))
+        // Any program of this machine may have descriptors in flight for a moment.
+        #expect(holders.allSatisfy { $0.how == .inFlight })
         var younger = unreadable
         younger[pid] = 1
         #expect(throws: DeviceError.self) {

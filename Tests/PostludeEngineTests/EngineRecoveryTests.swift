@@ -96,4 +96,76 @@ struct EngineRecoveryTests {
             #expect(try await engine.list(for: Engine.root).count == 3)
         }
     }
+
+    /// P4: an agent killed between the binding and the plan leaves a dead warden and the launch still owed.
+    @Test func `a launch whose warden died with the agent is done again`() async throws {
+        let node = try TestNode()
+        for _ in 0..<3 {
+            let id: RunID
+            do {
+                let engine = try node.engine()
+                _ = try await engine.store.register(engine.node, at: .now)
+                id = try await node.submit(.script("true"), to: engine)
+                let attempt = AttemptID(run: id, number: 1)
+                try engine.paths.prepare(attempt, for: node.user)
+                let warden = try engine.sandbox.reserve()
+                let bound = try await engine.store.bind(
+                    attempt, warden: try Engine.text(warden), steps: [("main", .main)],
+                    baselines: [:])
+                #expect(bound == .bound)
+                kill(warden.pid, SIGKILL)
+                await engine.sandbox.awaitExit(of: warden)
+                try engine.store.close()
+            }
+            try await node.running { engine in
+                let detail = try await engine.finish(id)
+                #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+                #expect(detail.attempts.count == 1)
+            }
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `a run without warden and owed launch is launched, or stopped`(isStopped: Bool) async throws {
+        let node = try TestNode()
+        let id: RunID
+        do {
+            let engine = try node.engine()
+            _ = try await engine.store.register(engine.node, at: .now)
+            id = try await node.submit(.script("true"), to: engine)
+            if isStopped { _ = try await engine.store.apply(.stopRequested(by: "nobody"), to: id, at: .now) }
+            for owed in try await engine.store.owedEffects() { try await engine.store.complete(owed) }
+            try engine.store.close()
+        }
+        try await node.running { engine in
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == (isStopped ? .stopped : .succeeded))
+        }
+    }
+
+    @Test func `a stop ends an attempt that has no warden`() async throws {
+        let node = try TestNode()
+        let engine = try node.engine()
+        _ = try await engine.store.register(engine.node, at: .now)
+        let id = try await node.submit(.script("true"), to: engine)
+        for owed in try await engine.store.owedEffects() { try await engine.store.complete(owed) }
+        try await engine.apply(.stopRequested(by: "nobody"), to: id)
+        let owed = try #require(try await engine.store.owedEffects().first)
+        #expect(owed.effect.kind == .requestStop)
+        try await engine.requestStop(AttemptID(run: id, number: 1), owed)
+        #expect(try await engine.store.owedEffects().map(\.effect) == [Run.Effect(.handBack, attempt: 1)])
+    }
+
+    @Test func `an agent that is asked to leave at once leaves without an error`() async throws {
+        for _ in 0..<5 {
+            let node = try TestNode()
+            let engine = try node.engine()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await engine.run() }
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+            try engine.store.close()
+        }
+    }
 }

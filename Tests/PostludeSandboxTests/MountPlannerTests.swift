@@ -17,7 +17,8 @@ import Testing
 
     private func planner(
         working: String? = nil, hidden: [String] = ["/home", "/root"], extras: [String] = [],
-        state: String? = "/var/lib/postlude", home: String = "/home/ada", resolver: String? = nil
+        state: String? = "/var/lib/postlude", home: String = "/home/ada", resolver: String? = nil,
+        masked: [String] = []
     ) -> MountPlanner {
         MountPlanner(
             host: host, profile: SandboxProfile(name: "test", seccomp: "main"),
@@ -26,7 +27,8 @@ import Testing
                 attempt: "/var/lib/postlude/runs/r/attempts/1", artifacts: "/var/lib/postlude/runs/r/artifacts",
                 artifactsInside: "/plx-context/artifacts/r", working: working,
                 readOnly: ["/var/lib/postlude/runs/m/artifacts": "/plx-context/artifacts/m"]),
-            working: working, hidden: hidden, extras: extras, state: state, resolver: resolver)
+            working: working, hidden: hidden, extras: extras, state: state, resolver: resolver,
+            masked: masked)
     }
 
     private func targets(_ mounts: [PlannedMount]) -> [String] {
@@ -92,6 +94,61 @@ import Testing
         let order = targets(layout.mounts)
         #expect(order.last { $0.hasPrefix("/home/ada") } == "/home/ada/.local/state/postlude")
         #expect(layout.view.region(of: "/home/ada/.local/state/postlude/db") == .hidden)
+    }
+
+    @Test func `the agent's socket is covered wherever it is shown`() {
+        for (socket, working) in [("/opt/agent.sock", nil), ("/home/ada/p/agent.sock", "/home/ada/p")] {
+            let layout = planner(working: working, masked: [socket]).shared()
+            #expect(targets(layout.mounts).filter { $0 == socket } == [socket])
+            #expect(layout.view.region(of: socket) == .hidden)
+            let order = targets(layout.mounts)
+            if let working { #expect(order.firstIndex(of: working) ?? .max < order.firstIndex(of: socket) ?? 0) }
+        }
+        // Nothing is to be covered where nothing of the host is shown.
+        #expect(!targets(planner(masked: ["/run/agent.sock"]).shared().mounts).contains("/run/agent.sock"))
+    }
+
+    @Test func `state that is the working directory is covered, and the run's artifacts are shown`() {
+        let order = targets(planner(working: "/home/ada/s", state: "/home/ada/s").shared().mounts)
+        #expect(order.filter { $0 == "/home/ada/s" }.count == 2)
+        #expect(order.last == "/plx-context/artifacts/r")
+    }
+
+    @Test func `a working directory may not hold what is hidden or private, nor lie in the agent's state`() {
+        let rule = WorkingDirectoryRule(
+            privates: ["/tmp", "/var/tmp", "/run"], hidden: ["/home", "/root", "/var/lib", "/etc/ssh"],
+            state: "/home/ada/.local/state/postlude", home: "/home/ada")
+        for path in [
+            "/", "/tmp", "/var", "/var/tmp", "/run", "/home", "/root", "/var/lib", "/etc", "/etc/ssh",
+            "/home/ada/.local", "/home/ada/.local/state/postlude", "/home/ada/.local/state/postlude/runs/x",
+        ] {
+            #expect(rule.objection(to: path) != nil, "\(path)")
+        }
+        for path in ["/home/ada", "/home/ada/p", "/tmp/x", "/run/user/1000", "/usr", "/home/eve", "/opt"] {
+            #expect(rule.objection(to: path) == nil, "\(path)")
+        }
+        var root = rule
+        root.home = "/root"
+        #expect(root.objection(to: "/root") == nil)
+        root.home = "/"
+        #expect(root.objection(to: "/") != nil)
+        root.home = "/home/eve"
+        #expect(root.objection(to: "/home/ada") != nil)
+        root.hidden.append("/home/eve/.ssh")
+        #expect(root.objection(to: "/home/eve") != nil)
+    }
+
+    @Test func `the cgroup of all runs is named as the kernel names it`() throws {
+        let lines = """
+            31 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro
+            32 31 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw
+            33 31 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
+            40 31 0:27 /a\\040b /mnt/c rw - cgroup2 cgroup2 rw
+            """
+        let whole = try CgroupTree.membership(of: "/sys/fs/cgroup/unified/x/postlude/runs", mountinfo: lines)
+        #expect(whole == "/x/postlude/runs")
+        #expect(try CgroupTree.membership(of: "/mnt/c/runs", mountinfo: lines) == "/a b/runs")
+        #expect(throws: LinuxError.self) { try CgroupTree.membership(of: "/other", mountinfo: lines) }
     }
 
     @Test func `a deep hidden directory is a cover, or a place to mount on when something is shown below it`() {

@@ -35,21 +35,25 @@ final class SandboxFixture {
     let user = UserIdentity(name: "tester", uid: 23_456, gid: 23_456, home: "/home/tester")
     private var number = 0
 
-    init(poolSize: Int = 1) throws {
+    /// - Parameter hiddenPaths: relative to the fixture's directory.
+    init(poolSize: Int = 1, hiddenPaths: [String] = []) throws {
         directory = try TemporaryDirectory()
         // The submitter must be able to walk to what is theirs.
         try directory.directory("", mode: 0o755)
         configuration = SandboxConfiguration(
             wardenPath: Self.warden ?? "", seccompDirectory: "\(Self.root)/profiles/seccomp", poolSize: poolSize,
-            cgroupName: "postlude-test-\(UInt32.random(in: 0 ... .max))")
+            cgroupName: "postlude-test-\(UInt32.random(in: 0 ... .max))",
+            hiddenPaths: hiddenPaths.map { [path = directory.path] in "\(path)/\($0)" })
         sandbox = try Sandbox(configuration: configuration)
     }
 
     deinit {
         sandbox.shutdown()
         do {
-            // Wardens that were let go need a moment to leave; then nothing of the tree may remain.
-            let runs = try Cgroup(opening: sandbox.tree.layout.unified)
+            // Wardens with a plan need a moment to leave; then nothing of the tree may remain. Without any it is gone.
+            let path = sandbox.tree.layout.unified
+            guard access(path, F_OK) == 0 else { return }
+            let runs = try Cgroup(opening: path)
             if try !runs.events().waitUntilEmpty(milliseconds: 10_000) {
                 Issue.record("processes are left in \(runs.path)")
             }
@@ -76,8 +80,8 @@ final class SandboxFixture {
     func attempt(_ steps: [StepSpec], profile: SandboxProfile? = nil) throws -> AttemptSpec {
         number += 1
         let id = RunID.random()
-        let run = "runs/\(id)"
-        for part in ["runs", run, "\(run)/attempts"] { try directory.directory(part, mode: 0o711) }
+        let run = "state/runs/\(id)"
+        for part in ["state", "state/runs", run, "\(run)/attempts"] { try directory.directory(part, mode: 0o711) }
         let attempt = try directory.directory("\(run)/attempts/1", mode: 0o700)
         let artifacts = try directory.directory("\(run)/artifacts", mode: 0o700, owner: user.uid)
         return AttemptSpec(

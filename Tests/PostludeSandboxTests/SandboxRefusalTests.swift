@@ -59,7 +59,12 @@ import Testing
         chmod(closed, 0o700)
         let unreadable = try fixture.directory.directory("unreadable", mode: 0o711)
         let file = try fixture.directory.write("file", "")
-        for path in [closed, inside, unreadable, file, "/no/such", "relative", "/proc/self/fd/0", "/proc", "/dev/shm"] {
+        try fixture.directory.directory("state", mode: 0o755)
+        for path in [
+            fixture.directory.path, closed, inside, unreadable, file, "/no/such", "relative", "/proc/self/fd/0",
+            "/proc", "/dev/shm",
+            "/", "/tmp", "/var/run", "/home", "\(fixture.directory.path)/state",
+        ] {
             let error = try refusal(fixture) { $0.directories.working = path }
             #expect(error?.code == "sandbox.working-directory", "\(path): \(String(describing: error))")
         }

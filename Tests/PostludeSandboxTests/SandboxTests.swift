@@ -31,6 +31,37 @@ import Testing
         #expect(fixture.remains(of: ended.warden).isEmpty)
     }
 
+    @Test func `passwords stay unread even by uid 0, and the agent's socket is covered`() async throws {
+        let fixture = try SandboxFixture(hiddenPaths: ["work/agent.sock"])
+        let working = try fixture.directory.directory("work", mode: 0o755)
+        try fixture.directory.write("work/agent.sock", "reachable")
+        var spec = try fixture.attempt(
+            [
+                fixture.step(
+                    """
+                    cat /etc/shadow /etc/gshadow; cat \(working)/agent.sock
+                    test -c \(working)/agent.sock && echo covered
+                    id -u; head -c 1 /proc/slabinfo /proc/kpagecount 2>/dev/null | grep -v '==>'; ls /etc/no-such-file
+                    """)
+            ], profile: fixture.profile { $0.hide += ["/etc/shadow", "/etc/gshadow", "/etc/no-such-file"] })
+        spec.user = UserIdentity(name: "root", uid: 0, gid: 0, home: "/root")
+        spec.directories.working = working
+        #expect(chown(spec.directories.artifacts, 0, 0) == 0)
+        let ended = try await fixture.run(spec)
+        #expect(
+            ended.output["main.stdout"]?.split(separator: "\n").filter { !$0.isEmpty } == ["covered", "0"],
+            "\(ended.output)")
+    }
+
+    @Test func `a run is seen in the cgroup of all runs`() async throws {
+        let fixture = try SandboxFixture()
+        let warden = try fixture.sandbox.reserve()
+        let membership = try String(contentsOfFile: "/proc/\(warden.pid)/cgroup", encoding: .utf8)
+        #expect(membership.contains("0::\(fixture.sandbox.runsCgroup)/\(warden.slot)"), "\(membership)")
+        fixture.sandbox.cancel(warden)
+        await fixture.sandbox.awaitExit(of: warden)
+    }
+
     @Test func `steps run in order and share the artifacts`() async throws {
         let fixture = try SandboxFixture()
         let place = "${PWD}/trace"

@@ -69,6 +69,8 @@ struct OwnAgent: Sendable {
     let directory: URL
     var state: String { directory.appendingPathComponent("state").path }
     var socket: String { directory.appendingPathComponent("agent.sock").path }
+    /// Where commands are called: runs may not have the agent's state in their working directory.
+    var work: URL { directory.appendingPathComponent("work") }
 
     static func run<Value: Sendable>(
         configuration: String = "", _ test: @Sendable (OwnAgent) async throws -> Value
@@ -78,12 +80,13 @@ struct OwnAgent: Sendable {
         try FileManager.default.createDirectory(
             at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         let agent = OwnAgent(directory: directory)
+        try FileManager.default.createDirectory(at: agent.work, withIntermediateDirectories: true)
         let profiles = LiveAgent.repository.appendingPathComponent("profiles").path
         // A setting of the test's replaces the one made here.
         let settings = ["stateDirectory: \(agent.state)", "socket: \(agent.socket)", "profilesDirectory: \(profiles)"]
         let key = configuration.prefix { $0 != ":" } + ":"
         let lines = settings.filter { !$0.hasPrefix(key) } + [configuration]
-        try agent.write(lines.map { $0 + "\n" }.joined(), to: "postlude.yaml")
+        try agent.write(lines.map { $0 + "\n" }.joined(), to: "../postlude.yaml")
         let outcome: Swift.Result<Value, any Error>
         do { outcome = .success(try await test(agent)) } catch { outcome = .failure(error) }
         await agent.end()
@@ -95,12 +98,12 @@ struct OwnAgent: Sendable {
     }
 
     func write(_ text: String, to name: String) throws {
-        try text.write(to: directory.appendingPathComponent(name), atomically: true, encoding: .utf8)
+        try text.write(to: work.appendingPathComponent(name), atomically: true, encoding: .utf8)
     }
 
     func start(_ arguments: [String]) throws -> Command {
         try Command(
-            LiveAgent.executable("postlude"), arguments, in: directory,
+            LiveAgent.executable("postlude"), arguments, in: work,
             environment: ["POSTLUDE_CONFIG": directory.appendingPathComponent("postlude.yaml").path])
     }
 

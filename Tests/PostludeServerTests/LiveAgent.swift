@@ -17,6 +17,8 @@ struct LiveAgent: Sendable {
     let engine: Engine
 
     var socket: String { client.socketPath }
+    /// Where runs work: they may not have the agent's state in their working directory.
+    var work: URL { directory.appendingPathComponent("work") }
 
     /// Starts one, runs the test against it, and ends it by graceful shutdown.
     static func run<Result: Sendable>(
@@ -27,6 +29,8 @@ struct LiveAgent: Sendable {
             "postlude-server-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(
             at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        try FileManager.default.createDirectory(
+            at: directory.appendingPathComponent("work"), withIntermediateDirectories: true)
         defer {
             do { try FileManager.default.removeItem(at: directory) } catch {
                 print("cannot remove \(directory.path), ignoring: \(error)")
@@ -36,14 +40,20 @@ struct LiveAgent: Sendable {
         logger.logLevel = .error
         let cgroups = "postlude-server-test-\(UUID().uuidString.prefix(8).lowercased())"
         defer { OwnCgroups.remove(cgroups) }
-        let engine = try engine(in: directory.appendingPathComponent("state").path, cgroups: cgroups, devices, logger)
+        let profiles = repository.appendingPathComponent("profiles").path
+        let sandbox = try Sandbox(
+            configuration: SandboxConfiguration(
+                wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
+                poolSize: 1, cgroupName: cgroups))
+        let engine = try engine(in: directory.appendingPathComponent("state").path, sandbox, devices, logger)
         let (ready, whenReady) = AsyncStream<Void>.makeStream()
         let socket = directory.appendingPathComponent("agent.sock").path
         let server = APIServer(
             configuration: APIServer.Configuration(
                 socketPath: socket,
                 info: AgentInfo(version: "test", pid: getpid(), uid: agentUID, stateDirectory: directory.path),
-                users: UserDirectory(agentUID: agentUID, administratorsGroup: administratorsGroup)),
+                users: UserDirectory(agentUID: agentUID, administratorsGroup: administratorsGroup),
+                runs: RunCgroups(path: sandbox.runsCgroup)),
             engine: engine, logger: logger, whenReady: { whenReady.finish() })
         let group = ServiceGroup(services: [engine, server], logger: logger)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -64,14 +74,9 @@ struct LiveAgent: Sendable {
     }
 
     private static func engine(
-        in state: String, cgroups: String, _ devices: [Device], _ logger: Logger
+        in state: String, _ sandbox: Sandbox, _ devices: [Device], _ logger: Logger
     ) throws -> Engine {
         let profiles = repository.appendingPathComponent("profiles").path
-        let sandbox = try Sandbox(
-            configuration: SandboxConfiguration(
-                wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
-                poolSize: 1,
-                cgroupName: cgroups))
         return try Engine(
             configuration: EngineConfiguration(
                 stateDirectory: state, hub: try Hub(directory: "\(profiles)/hub"),
@@ -109,7 +114,7 @@ struct LiveAgent: Sendable {
                   \(resources)
 
             """
-        return Submission(path: "test.yaml", text: text, workingDirectory: "/", name: name)
+        return Submission(path: "test.yaml", text: text, workingDirectory: work.path, name: name)
     }
 
     private static func quoted(_ text: String) -> String {

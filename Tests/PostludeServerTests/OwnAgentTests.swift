@@ -146,6 +146,42 @@ import Testing
         }
     }
 
+    @Test func `a second agent at a live agent's socket is refused, and the first keeps it`() async throws {
+        try await OwnAgent.run { agent async throws in
+            #expect(try await agent.postlude("ps").status == 0)
+            let first = try await agent.pid()
+            let second = try await agent.daemon(
+                "--state-directory", agent.directory.appendingPathComponent("other").path
+            ).result()
+            #expect(
+                second.status == 1 && second.error.contains("code=agent.socket-in-use")
+                    && second.error.contains("hint="), "\(second)")
+            #expect(try await agent.pid() == first)
+        }
+    }
+
+    @Test func `a run does not even see its agent's socket`() async throws {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("[ -S ../agent.sock ] && echo seen || echo hidden"), to: "job.yaml")
+            let result = try await agent.postlude("run", "job.yaml")
+            #expect(result.status == 0 && result.output == "hidden\n", "\(result)")
+        }
+    }
+
+    @Test func `a socket that is named starts no agent, and one that a dead agent left is taken over`() async throws {
+        try await OwnAgent.run { agent async throws in
+            let named = try await agent.postlude("ps", "--socket", agent.socket)
+            #expect(named.status == 4 && named.error.contains("[api.not-running]"), "\(named)")
+            #expect(!FileManager.default.fileExists(atPath: agent.state))
+            #expect(try await agent.postlude("ps").status == 0)
+            #expect(kill(try await agent.pid(), SIGKILL) == 0)
+            await agent.awaitEnd()
+            #expect(FileManager.default.fileExists(atPath: agent.socket))
+            #expect(try await agent.postlude("ps").status == 0)
+            #expect(try await agent.postlude("devices", "--recheck", "--socket", agent.socket).status == 0)
+        }
+    }
+
     @Test(arguments: [
         ("wardenPath: /nonexistent/warden", "agent.no-warden"),
         ("hubDirectory: /nonexistent/hub", "hub.missing-directory"),

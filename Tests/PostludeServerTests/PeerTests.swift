@@ -34,7 +34,7 @@ import Testing
     }
 
     private func blocking(_ arguments: [String], as uid: UInt32, _ agent: LiveAgent) throws -> Answer {
-        let copy = agent.directory.appendingPathComponent("postlude")
+        let copy = agent.work.appendingPathComponent("postlude")
         if !FileManager.default.fileExists(atPath: copy.path) {
             // By another process: while this one has a file open for writing, whatever it forks meanwhile has it too, and
             // the kernel refuses to execute it.
@@ -48,7 +48,7 @@ import Testing
         process.arguments =
             ["--reuid", "\(uid)", "--regid", "\(uid)", "--clear-groups", copy.path] + arguments
             + ["--no-start", "--socket", agent.socket, "--json"]
-        process.currentDirectoryURL = agent.directory
+        process.currentDirectoryURL = agent.work
         process.environment = ["HOME": "/nonexistent", "PATH": "/usr/bin:/bin"]
         let (stdout, stderr) = (Pipe(), Pipe())
         process.standardOutput = stdout
@@ -77,7 +77,7 @@ import Testing
             let own = try await agent.client.submit(agent.submission("echo secret; exec sleep 1000", name: "root's"))
                 .summary.id
             try Self.operation.write(
-                to: agent.directory.appendingPathComponent("op.yaml"), atomically: true, encoding: .utf8)
+                to: agent.work.appendingPathComponent("op.yaml"), atomically: true, encoding: .utf8)
 
             #expect(try await postlude(["ps", "-a"], as: Self.nobody, agent).decoded(RunList.self).runs.isEmpty)
             for command in [["inspect"], ["stop"], ["logs"], ["logs", "-f"]] {
@@ -126,11 +126,141 @@ import Testing
         }
     }
 
+    @Test func `a run may not use the agent that runs it`() async throws {
+        try await LiveAgent.run { agent in
+            // The executable is in the run's working directory, and so is another name of the socket.
+            _ = try await postlude(["version"], as: 0, agent)
+            let name = agent.work.appendingPathComponent("agent.sock").path
+            try #require(link(agent.socket, name) == 0)
+            let submission = agent.submission("./postlude ps --json --socket '\(name)'; echo; echo status $?")
+            let run = try await agent.client.submit(submission).summary.id
+            let events = try await agent.settled(run)
+            #expect(try await agent.client.run(run.description).summary.status == .succeeded, "\(events)")
+            let output = try await agent.log(run)
+            #expect(output.contains("agent.caller-sandboxed"), "\(output)")
+        }
+    }
+
+    @Test func `who has a device is told to those who may see the run`() async throws {
+        // The number of a device that any process may hold, at a path of the test's own.
+        var status = stat()
+        guard stat("/dev/fuse", &status) == 0 else { return }
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "postlude-device-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer {
+            do { try FileManager.default.removeItem(at: directory) } catch {
+                print("cannot remove \(directory.path), ignoring: \(error)")
+            }
+        }
+        let path = directory.appendingPathComponent("tuner").path
+        try #require(mknod(path, S_IFCHR | 0o666, status.st_rdev) == 0)
+        // makedev(3)'s layout, for the numbers of a device like this one.
+        let (major, minor) = (UInt32(status.st_rdev >> 8 & 0xfff), UInt32(status.st_rdev & 0xff))
+        let device = Device(
+            id: "tuner", deviceClass: "example.com/tuner",
+            nodes: [DeviceNode(path: path, major: major, minor: minor)])
+        try await LiveAgent.run(devices: [device]) { agent in
+            let run = try await agent.client.submit(
+                agent.submission(
+                    "echo up; exec sleep 1000", resources: "resources: {limits: {example.com/tuner: 1}}")
+            ).summary.id
+            let looks = Collected<RunID>()
+            try await agent.client.logs(of: run.description, stream: .stdout, follow: true) { _ in
+                await looks.add(run)
+                let own = try await agent.client.devices()
+                #expect(own.map(\.run) == [run])
+                let theirs = try await postlude(["devices"], as: Self.nobody, agent).decoded(DeviceList.self).devices
+                #expect(theirs.map(\.run) == [nil] && theirs.map(\.state) == [.leased], "\(theirs)")
+                _ = try await agent.client.stop(run.description)
+            }
+            let events = try await agent.settled(run)
+            #expect(await looks.items == [run], "\(events)")
+        }
+    }
+
+    @Test func `only administrators have devices looked at`() async throws {
+        try await LiveAgent.run { agent in
+            #expect(try await agent.client.recheckDevices().isEmpty)
+            let answer = try await postlude(["devices", "--recheck"], as: Self.nobody, agent)
+            #expect(answer.status == 3 && answer.code == "server.only-administrators", "\(answer)")
+        }
+    }
+
     @Test func `the system's socket is open to all, and a stale one is replaced`() async throws {
         try await LiveAgent.run { agent in
             var info = stat()
             #expect(stat(agent.socket, &info) == 0 && info.st_mode & 0o777 == 0o666)
         }
+    }
+}
+
+@Suite struct RunCgroupsTests {
+    @Test(arguments: [
+        ("0::/postlude/runs/w1/steps\n", RunCgroups.Membership.run), ("0::/postlude/runs\n", .run),
+        ("12:pids:/x\n0::/postlude/runs/w1", .run), ("12:pids:/postlude/runs/w1\n0::/user.slice\n", .other),
+        ("0::/postlude\n", .other), ("0::/x/postlude/runs/w1\n", .other), ("0::/postlude/runs-2/w1\n", .other),
+        ("1:name=systemd:/\n", .unknown), ("", .unknown),
+    ])
+    func `runs are told from others by the unified hierarchy`(text: String, expected: RunCgroups.Membership) {
+        #expect(RunCgroups(path: "/postlude/runs").membership(in: text) == expected)
+    }
+
+    @Test func `a process that is gone or out of sight is no caller`() throws {
+        let runs = RunCgroups(path: "/postlude/runs")
+        #expect(runs.membership(of: getpid()) == .other)
+        #expect(runs.membership(of: 0) == .unknown)
+        let process = try Process.run(URL(fileURLWithPath: "/bin/true"), arguments: [])
+        process.waitUntilExit()
+        #expect(runs.membership(of: process.processIdentifier) == .unknown)
+    }
+}
+
+@Suite struct SocketFileTests {
+    /// A listener at a path below a directory of the test's own.
+    private func listen(_ path: String) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let code = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        #expect(code == 0 && Glibc.listen(descriptor, 1) == 0)
+        return descriptor
+    }
+
+    @Test func `a live socket is refused, a stale one not, and only one's own is removed`() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "postlude-socket-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer {
+            do { try FileManager.default.removeItem(at: directory) } catch {
+                print("cannot remove \(directory.path), ignoring: \(error)")
+            }
+        }
+        let path = directory.appendingPathComponent("agent.sock").path
+        let file = SocketFile(path: path, isShared: false)
+        let first = listen(path)
+        try file.open()
+        let error = #expect(throws: ServerError.self) { try SocketFile(path: path, isShared: false).prepare() }
+        #expect(error?.code == "agent.socket-in-use" && error?.hint != nil)
+        // Nothing was opened through this one, so nothing is its to remove.
+        SocketFile(path: path, isShared: false).remove()
+        #expect(access(path, F_OK) == 0)
+        _ = close(first)
+        try SocketFile(path: path, isShared: false).prepare()
+        // Another agent's file at the same path; the old one is kept, so that its inode is not given out again.
+        #expect(rename(path, path + ".old") == 0)
+        let second = listen(path)
+        file.remove()
+        #expect(access(path, F_OK) == 0)
+        _ = close(second)
+        #expect(rename(path + ".old", path) == 0)
+        file.remove()
+        #expect(access(path, F_OK) != 0)
     }
 }
 

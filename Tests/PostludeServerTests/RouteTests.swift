@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import HTTPTypes
 import NIOCore
 import PostludeCore
@@ -80,6 +81,39 @@ import Testing
                 #expect(answer.type == "application/json; charset=utf-8")
             }
             #expect(try await agent.client.runs().isEmpty)
+        }
+    }
+
+    @Test(arguments: ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "-1\r\n"])
+    func `a body in broken chunks is a bad request`(chunks: String) async throws {
+        try await LiveAgent.run { agent in
+            let head = "POST /api/v1/runs HTTP/1.1\r\nHost: postlude\r\nTransfer-Encoding: chunked\r\n\r\n"
+            let socket = agent.socket
+            let answer = await Command.blocking { Self.exchange(head + chunks, at: socket) }
+            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("\"server.bad-body\""), "\(answer)")
+        }
+    }
+
+    /// Sends the bytes as they are and gives what comes back until the agent closes.
+    private static func exchange(_ request: String, at path: String) -> String {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { _ = close(descriptor) }
+        let code = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard code == 0, Glibc.send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) > 0 else { return "" }
+        _ = shutdown(descriptor, Int32(SHUT_WR))
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+            bytes += chunk.prefix(count)
         }
     }
 

@@ -238,6 +238,31 @@ struct IsolationTests {
         #expect(outcome.receipt(of: "main")?.limits == ["memory/main/" + limit: "33554432"])
     }
 
+    @Test(arguments: [true, false]) func `programs are ended before the warden when memory runs out`(
+        usesLegacy: Bool
+    ) throws {
+        let harness = try WardenHarness(usesLegacy: usesLegacy)
+        let own = try readText("/proc/\(harness.pid)/oom_score_adj")
+        let outcome = try harness.run("cat /proc/self/oom_score_adj /proc/1/oom_score_adj")
+        #expect(outcome.output == "500\n500\n")
+        #expect(Int(own.trimmed.prefix { $0 != "\n" }) ?? 1000 <= 0)
+    }
+
+    @Test func `a fork bomb that fills the attempt's memory does not end the warden`() throws {
+        for _ in 0..<5 {
+            let harness = try WardenHarness()
+            let limit = harness.layout.legacy[.memory] == nil ? "memory.max" : "memory.limit_in_bytes"
+            var plan = try harness.builder.plan(
+                steps: [harness.builder.step("main", .main, script: "f(){ f|f& }; f; sleep 4")])
+            plan.limits = [CgroupWrite(.memory, limit, "\(64 << 20)")]
+            try harness.launch(plan)
+            let outcome = try Outcome(try harness.finish(milliseconds: 60_000), harness)
+            #expect(outcome.end == .code(0))
+            #expect(outcome.counters(of: "main")?.oomKills ?? 0 >= 1)
+            #expect(outcome.ended != nil)
+        }
+    }
+
     @Test func `the host's root can be the root, read-only, with parts of it hidden`() throws {
         let harness = try WardenHarness()
         let root = try harness.builder.source("/")

@@ -96,7 +96,8 @@ struct OrderTests {
     @Test func `the timeout stops every step`() throws {
         let harness = try WardenHarness()
         try attempt(
-            harness, [("sidecar-a", .sidecar, "exec sleep 1000"), ("main", .main, "exec sleep 1000")], timeout: 150)
+            harness, [("sidecar-a", .sidecar, "exec sleep 1000"), ("main", .main, "exec sleep 1000")],
+            timeout: 150 * WardenHarness.slowness)
         let outcome = try Outcome(try harness.finish(), harness)
         #expect(outcome.bodies.contains(.stopping(.timeout)))
         #expect(outcome.exit(of: "main") == .signal(SIGTERM, coreDumped: false))
@@ -107,7 +108,8 @@ struct OrderTests {
     @Test func `the timeout covers init steps`() throws {
         let harness = try WardenHarness()
         try attempt(
-            harness, [("init-0", .initialize, "exec sleep 1000"), ("main", .main, "echo ran")], timeout: 100)
+            harness, [("init-0", .initialize, "exec sleep 1000"), ("main", .main, "echo ran")],
+            timeout: 100 * WardenHarness.slowness)
         let outcome = try Outcome(try harness.finish(), harness)
         #expect(outcome.started == ["init-0"])
         #expect(outcome.ended?.0 == .timeout)

@@ -31,6 +31,17 @@ final class WardenHarness {
         return String(beside)
     }()
 
+    /// Where slots are made. On a pure v2 host this process leaves its own cgroup first, which may then hand controllers
+    /// down to them.
+    private static let base = Result<CgroupLayout, any Error> {
+        let layout = try CgroupLayout.discover()
+        if !layout.isHybrid { try layout.delegate(leaf: "postlude-test-harness") }
+        return layout
+    }
+
+    /// Emulated machines need more time until a step stands where a test wants to meet it.
+    static let slowness: UInt64 = getenv("POSTLUDE_GUEST") == nil ? 1 : 20
+
     /// `usesLegacy: false` treats a hybrid host as one with the v2 hierarchy alone.
     init(networkAhead: Bool = true, usesLegacy: Bool = true) throws {
         let number = Self.counter.withLock { value in
@@ -42,7 +53,7 @@ final class WardenHarness {
         guard mkdtemp(&template) != nil else { throw LinuxError(last: "mkdtemp") }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         _ = chmod(directory, 0o755)
-        var layout = try CgroupLayout.discover()
+        var layout = try Self.base.get()
         if !usesLegacy { layout.legacy = [:] }
         self.layout = layout
         var cgroups: [CgroupWrite.Controller: String] = [:]

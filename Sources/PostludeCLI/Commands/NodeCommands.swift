@@ -20,11 +20,15 @@ struct DevicesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "devices", abstract: "List the devices that runs can lease, and who has them.")
 
+    @Flag(help: "Look at quarantined devices at once, and hand back those that are free (administrators).")
+    var recheck = false
+
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let devices = try await agent.session().client.devices()
+        let client = try agent.session().client
+        let devices = recheck ? try await client.recheckDevices() : try await client.devices()
         guard !output.json else { return try output.print(DeviceList(devices: devices)) }
         let streams = output.streams
         try streams.print(RunTable.lines(devices, now: CommandEnvironment.now, style: streams.terminal.outputStyle))

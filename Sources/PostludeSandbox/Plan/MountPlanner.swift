@@ -32,6 +32,8 @@ struct MountPlanner {
     var state: String?
     /// The file that name resolution reads when it lies below /run, which is private inside.
     var resolver: String?
+    /// What is never visible inside wherever it lies, such as the agent's socket; without links.
+    var masked: [String] = []
 
     struct Layout: Hashable, Sendable {
         var mounts: [PlannedMount] = []
@@ -165,11 +167,11 @@ struct MountPlanner {
         if let working, layout.view.region(of: working) != .host {
             layout.mounts.append(.working(target: working))
             layout.view.set(.host, at: working)
-            // The working directory may hold the agent's state, when both are below the user's home.
-            if let state, state != working, InsideView.contains(working, state) {
-                layout.mounts.append(.operation(.mask(target: state)))
-                layout.view.set(.hidden, at: state)
-            }
+        }
+        // What was bound back may hold them, for instance a user's home in which the user's own agent has its state.
+        for path in [state].compactMap({ $0 }) + masked where layout.view.region(of: path) == .host {
+            layout.mounts.append(.operation(.mask(target: path)))
+            layout.view.set(.hidden, at: path)
         }
         for (host, inside) in directories.readOnly.sorted(by: { $0.value < $1.value }) {
             layout.mounts.append(.run(host, target: inside, readOnly: true))

@@ -12,6 +12,8 @@ struct PlanBuilder {
     /// The loaded device filters with and without the attempt's devices; the caller's. nil where the host has none.
     var grantingFilter: Int32?
     var plainFilter: Int32?
+    /// What no job may see, wherever it lies.
+    var hiddenPaths: [String] = []
 
     func build(_ spec: AttemptSpec) throws(SandboxError) -> (plan: LaunchPlan, descriptors: DescriptorList) {
         try check(spec)
@@ -20,6 +22,10 @@ struct PlanBuilder {
         let hidden = profile.hide.compactMap(canonicalPath)
         let extras = try Self.extras(of: profile)
         let host = try HostRoot.read()
+        let masked = hiddenPaths.map(Self.withoutLinks)
+        let rule = WorkingDirectoryRule(
+            privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 }, hidden: hidden,
+            state: state, home: canonicalPath(spec.user.home))
         let resolver =
             profile.network == .host || spec.steps.contains { $0.network == .host }
             ? canonicalPath("/etc/resolv.conf") : nil
@@ -28,11 +34,11 @@ struct PlanBuilder {
         let found = try UserAccess.run(as: spec.user) { () throws(SandboxError) -> Found in
             var paths = StepPaths()
             if let working = spec.directories.working {
-                paths = try StepPaths.open(working: working, user: spec.user)
+                paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)
             }
             let planner = MountPlanner(
                 host: host, profile: profile, user: spec.user, directories: spec.directories, working: paths.working,
-                hidden: hidden, extras: extras, state: state, resolver: resolver)
+                hidden: hidden, extras: extras, state: state, resolver: resolver, masked: masked)
             let shared = planner.shared()
             let lookup = ProgramLookup(
                 view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },
@@ -151,6 +157,16 @@ extension PlanBuilder {
         }
         let depth = run > 0 && parts[run - 1] == "runs" ? run - 1 : run
         return depth == 0 ? nil : "/" + parts[..<depth].joined(separator: "/")
+    }
+
+    /// Also of a file that is missing now, by the directory it would be in.
+    static func withoutLinks(_ path: String) -> String {
+        if let canonical = canonicalPath(path) { return canonical }
+        let plain = InsideView.normalise(path)
+        guard let slash = plain.lastIndex(of: "/"), slash > plain.startIndex,
+            let parent = canonicalPath(String(plain[..<slash]))
+        else { return plain }
+        return InsideView.normalise(parent + plain[slash...])
     }
 
     static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {

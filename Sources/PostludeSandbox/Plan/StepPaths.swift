@@ -12,7 +12,9 @@ struct StepPaths: Hashable, Sendable {
 
 extension StepPaths {
     /// Opens the working directory; runs with the submitter's rights.
-    static func open(working path: String, user: UserIdentity) throws(SandboxError) -> StepPaths {
+    static func open(
+        working path: String, user: UserIdentity, allowedBy rule: WorkingDirectoryRule
+    ) throws(SandboxError) -> StepPaths {
         guard path.hasPrefix("/") else {
             throw .workingDirectory(path, "it is not an absolute path", hint: nil)
         }
@@ -22,6 +24,9 @@ extension StepPaths {
         }
         for forbidden in ["/proc", "/sys", "/dev"] where InsideView.contains(forbidden, canonical) {
             throw .workingDirectory(path, "\(forbidden) is not a place for files", hint: nil)
+        }
+        if let reason = rule.objection(to: canonical) {
+            throw .workingDirectory(path, reason, hint: "Submit from a directory of your own below it.")
         }
         return StepPaths(workingDescriptor: directory.release(), working: canonical)
     }
