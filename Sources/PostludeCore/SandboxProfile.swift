@@ -38,7 +38,7 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     public var tmpBytes: Int64
     public var shmBytes: Int64
     public var tmpInodes: Int64
-    /// Limits of an attempt when the operation asks for none; nil = no limit.
+    /// Limits of an attempt when the operation asks for none; nil leaves memory to the node's bound, and cpu unlimited.
     public var defaultMemoryBytes: Int64?
     public var defaultMilliCPU: Int64?
     public var maxPIDs: Int64

@@ -68,7 +68,8 @@ struct AttemptPlanner {
         return directories
     }
 
-    /// Limits of the whole attempt: what its steps ask for together, if each of them says so; else the profile's.
+    /// Limits of the whole attempt: what its steps ask for together, if each of them says so; else the profile's,
+    /// and for memory at last the node's.
     private func limits(of steps: [StepSpec]) -> AttemptLimits {
         let together = steps.filter { $0.role != .initialize }
         let before = steps.filter { $0.role == .initialize }

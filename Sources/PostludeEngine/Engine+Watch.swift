@@ -35,17 +35,35 @@ extension Engine {
             }
             // A warden writes its last record before it ends, so what is in the journal now is all there will be.
             guard word == .wardenGone, await !reader.drain(), !Task.isCancelled else { return }
-            guard let stored = try await store.attempt(attempt), let text = stored.warden,
-                try identity(stored) == warden
-            else { return }
-            let applied = try await persistently {
-                try await self.store.wardenEnded(text, of: attempt, at: .now)
-            }
-            take(applied, of: attempt.run)
+            try await wardenGone(warden, of: attempt)
         } catch {
             logger.error(
                 "an attempt cannot be watched", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+            await watchWithoutJournal(attempt, warden)
         }
+    }
+
+    /// Without a journal nobody can say how the steps end, but the run must not wait for that for ever.
+    private func watchWithoutJournal(_ attempt: AttemptID, _ warden: WardenIdentity) async {
+        await sandbox.awaitExit(of: warden)
+        guard !Task.isCancelled else { return }
+        do {
+            try await wardenGone(warden, of: attempt)
+        } catch {
+            logger.error(
+                "a lost attempt cannot be ended", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+        }
+    }
+
+    /// Tells the run, unless the attempt has another warden by now.
+    private func wardenGone(_ warden: WardenIdentity, of attempt: AttemptID) async throws {
+        guard let stored = try await store.attempt(attempt), let text = stored.warden,
+            try identity(stored) == warden
+        else { return }
+        let applied = try await persistently {
+            try await self.store.wardenEnded(text, of: attempt, at: .now)
+        }
+        take(applied, of: attempt.run)
     }
 
     /// Tries again while the store has no room; only a cancelled task gives up.

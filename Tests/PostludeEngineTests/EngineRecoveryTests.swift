@@ -98,7 +98,8 @@ struct EngineRecoveryTests {
     }
 
     /// P4: an agent killed between the binding and the plan leaves a dead warden and the launch still owed.
-    @Test func `a launch whose warden died with the agent is done again`() async throws {
+    @Test(arguments: [true, false])
+    func `a launch whose warden died with the agent is done again`(hasJournalDirectory: Bool) async throws {
         let node = try TestNode()
         for _ in 0..<3 {
             let id: RunID
@@ -107,7 +108,7 @@ struct EngineRecoveryTests {
                 _ = try await engine.store.register(engine.node, at: .now)
                 id = try await node.submit(.script("true"), to: engine)
                 let attempt = AttemptID(run: id, number: 1)
-                try engine.paths.prepare(attempt, for: node.user)
+                if hasJournalDirectory { try engine.paths.prepare(attempt, for: node.user) }
                 let warden = try engine.sandbox.reserve()
                 let bound = try await engine.store.bind(
                     attempt, warden: try Engine.text(warden), steps: [("main", .main)],

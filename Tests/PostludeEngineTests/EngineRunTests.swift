@@ -50,6 +50,10 @@ struct EngineRunTests {
             #expect(receipt.uid == 65534)
             #expect(receipt.noNewPrivileges)
             #expect(receipt.capabilities.values.allSatisfy { $0 == 0 })
+            #expect(receipt.profile == "main")
+            #expect(receipt.seccompProfile == "main")
+            // Nothing was asked for, and the node's memory is the bound all the same.
+            #expect(receipt.limits.keys.contains { $0.hasPrefix("memory/memory.") })
         }
     }
 
