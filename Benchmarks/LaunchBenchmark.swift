@@ -25,7 +25,7 @@ struct LaunchBenchmark {
                 cgroupName: "postlude-bench-\(getpid())"))
         defer { sandbox.shutdown() }
 
-        try sandbox.fillPool()
+        try sandbox.fillPool(for: [profile])
         // The first launch compiles the seccomp profile, which the others then share.
         _ = try await launch(sandbox, profile, scratch, rounds + 5)
         let bwrap = Child.exists("bwrap") ? try bubblewrap(scratch.path) : nil
@@ -83,14 +83,14 @@ struct LaunchBenchmark {
             limits: AttemptLimits(memoryBytes: 256 << 20, milliCPU: 1000, maxPIDs: 64))
 
         let start = now()
-        let warden = try sandbox.reserve()
+        let warden = try sandbox.reserve(for: profile)
         try sandbox.launch(spec, in: warden)
         let exit = try await end(of: spec.directories.attempt)
         let elapsed = now() - start
 
         guard exit == .code(0) else { throw BenchmarkError("/bin/true in the sandbox: \(exit)") }
         try await sandbox.remove(warden)
-        try sandbox.fillPool()
+        try sandbox.fillPool(for: [profile])
         return elapsed
     }
 

@@ -41,7 +41,7 @@ extension Engine {
             spec = try planner.spec()
             baselines = try await scanned
             // Last, for nothing may fail between here and the moment the warden is written down.
-            warden = try await offload { try sandbox.reserve() }
+            warden = try await offload { [profile = spec.profile] in try sandbox.reserve(for: profile) }
         } catch let error as InputError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as EngineError {
@@ -145,7 +145,8 @@ extension Engine {
             // Before and not after: what is taken out of the pool from here on asks for another filling.
             inbox.refilled()
             try Task.checkCancellation()
-            try await offload { try sandbox.fillPool() }
+            let profiles = ["main", "hook"].compactMap { configuration.profiles[$0] }
+            try await offload { try sandbox.fillPool(for: profiles) }
         } catch is CancellationError {
             return
         } catch {

@@ -85,6 +85,19 @@ public enum ProcessControl {
         _ = try retrying("close_range") { linux_close_range(UInt32(first), UInt32.max, 0) }
     }
 
+    /// Closes every descriptor from `first` on but those of `kept`.
+    public static func closeDescriptors(from first: Int32, keeping kept: [Int32]) throws(LinuxError) {
+        var next = UInt32(first)
+        for descriptor in kept.map({ UInt32($0) }).sorted() where descriptor >= next {
+            let start = next
+            if descriptor > start {
+                _ = try retrying("close_range") { linux_close_range(start, descriptor - 1, 0) }
+            }
+            next = descriptor + 1
+        }
+        try closeDescriptors(from: Int32(next))
+    }
+
     /// Loads a classic BPF program (an array of struct sock_filter) as seccomp filter.
     public static func loadSeccomp(_ program: [UInt8]) throws(LinuxError) {
         let count = program.count / MemoryLayout<linux_sock_filter>.size

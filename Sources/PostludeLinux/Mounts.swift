@@ -78,13 +78,12 @@ public enum Mounts {
         _ = try retrying("mount", "/") { linux_mount(nil, "/", nil, LINUX_MS_REC | LINUX_MS_PRIVATE, nil) }
     }
 
-    /// Makes the mount `newRoot` the root and detaches the old one with all that is mounted on it. `covered` is how
-    /// many mounts lie between the two, one on the other.
-    public static func pivot(to newRoot: Int32, covered: Int = 0) throws(LinuxError) {
+    /// Makes the mount `newRoot` the root and detaches the old one with all that is mounted on it.
+    public static func pivot(to newRoot: Int32) throws(LinuxError) {
         _ = try retrying("fchdir") { fchdir(newRoot) }
         // Both arguments the same: the old root ends up on top of the new one, and "." names the topmost mount there.
         _ = try retrying("pivot_root") { linux_pivot_root(".", ".") }
-        for _ in 0...covered { _ = try retrying("umount2") { linux_umount2(".", LINUX_MNT_DETACH) } }
+        _ = try retrying("umount2") { linux_umount2(".", LINUX_MNT_DETACH) }
         _ = try retrying("chdir", "/") { chdir("/") }
     }
 }

@@ -59,3 +59,23 @@ public enum Splice {
         }
     }
 }
+
+/// What statx(2) says that stat(2) does not.
+public struct FileStatus: Hashable, Sendable {
+    public var device: UInt64
+    public var inode: UInt64
+    /// Since the epoch; 0 where the file system does not keep it.
+    public var bornNanoseconds: Int64
+
+    /// Of the path itself, also when it is a link; nil when it cannot be seen.
+    public init?(of path: String) {
+        var status = statx()
+        guard linux_statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, UInt32(STATX_INO | STATX_BTIME), &status) == 0 else {
+            return nil
+        }
+        device = UInt64(status.stx_dev_major) << 32 | UInt64(status.stx_dev_minor)
+        inode = status.stx_ino
+        let isKept = status.stx_mask & UInt32(STATX_BTIME) != 0
+        bornNanoseconds = isKept ? status.stx_btime.tv_sec &* 1_000_000_000 &+ Int64(status.stx_btime.tv_nsec) : 0
+    }
+}

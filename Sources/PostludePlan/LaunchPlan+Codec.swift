@@ -117,12 +117,13 @@ extension MountOperation {
 
     func encode(to writer: inout ByteWriter) {
         switch self {
-        case .bind(let source, let target, let readOnly, let devices):
+        case .bind(let source, let target, let readOnly, let devices, let recursive):
             writer.integer(Kind.bind.rawValue)
             writer.integer(source)
             writer.text(target)
             writer.flag(readOnly)
             writer.flag(devices)
+            writer.flag(recursive)
         case .tmpfs(let target, let bytes, let inodes, let mode, let noExec):
             writer.integer(Kind.tmpfs.rawValue)
             writer.text(target)
@@ -157,7 +158,8 @@ extension MountOperation {
         case .bind:
             self = .bind(
                 source: try reader.integer(), target: try reader.text(limit: 4096),
-                readOnly: try reader.flag("flag"), devices: try reader.flag("flag"))
+                readOnly: try reader.flag("flag"), devices: try reader.flag("flag"),
+                recursive: try reader.flag("flag"))
         case .tmpfs:
             self = .tmpfs(
                 target: try reader.text(limit: 4096), bytes: try reader.integer(), inodes: try reader.integer(),

@@ -28,15 +28,7 @@ extension LaunchPlan {
             try check(!step.groups.contains(.max), "'\(step.name)' has an invalid group.")
             let used = [step.standardOutput, step.standardError] + [step.seccomp, step.deviceFilter].compactMap { $0 }
             try check(used.allSatisfy { $0 < known }, "A descriptor of '\(step.name)' was not sent.")
-            for mount in step.mounts {
-                try check(mount.target.hasPrefix("/"), "The target '\(mount.target)' is not absolute.")
-                try check(
-                    !mount.target.utf8.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) },
-                    "The target '\(mount.target)' goes up.")
-                if case .bind(let source, _, _, _) = mount {
-                    try check(source < known, "The source of '\(mount.target)' was not sent.")
-                }
-            }
+            for mount in step.mounts { try mount.validate(descriptors: known) }
         }
     }
 }
@@ -71,10 +63,23 @@ extension CgroupWrite {
 }
 
 extension MountOperation {
+    /// Refuses a target that is relative, goes up or is the root itself, and a source that was not sent.
+    func validate(descriptors: Int) throws(PlanError) {
+        let parts = target.utf8.split(separator: UInt8(ascii: "/"))
+        guard target.hasPrefix("/") else { throw PlanError(.invalid("The target '\(target)' is not absolute.")) }
+        guard !parts.isEmpty else { throw PlanError(.invalid("The root itself cannot be a target.")) }
+        guard !parts.contains(where: { $0.elementsEqual("..".utf8) }) else {
+            throw PlanError(.invalid("The target '\(target)' goes up."))
+        }
+        if case .bind(let source, _, _, _, _) = self, source >= min(descriptors, LaunchPlan.maximumDescriptors) {
+            throw PlanError(.invalid("The source of '\(target)' was not sent."))
+        }
+    }
+
     /// The path inside the new root that the operation is about.
     public var target: String {
         switch self {
-        case .bind(_, let target, _, _), .tmpfs(let target, _, _, _, _), .proc(let target), .devpts(let target),
+        case .bind(_, let target, _, _, _), .tmpfs(let target, _, _, _, _), .proc(let target), .devpts(let target),
             .mqueue(let target), .directory(let target, _, _, _), .symlink(let target, _),
             .file(let target, _, _, _, _), .mask(let target), .readOnly(let target):
             target

@@ -3,7 +3,7 @@
 ///
 /// Layouts and stage numbers are append-only: an old warden may outlive an upgraded agent.
 public struct LaunchPlan: Hashable, Sendable {
-    public static let version: UInt16 = 1
+    public static let version: UInt16 = 2
 
     /// `<run>.<number>`, for records and messages.
     public var attempt: String
@@ -78,7 +78,7 @@ public struct StepPlan: Hashable, Sendable {
     public var environment: [String]
     public var workingDirectory: String
     public var limits: [CgroupWrite]
-    /// Applied in order to an empty tmpfs that becomes the root.
+    /// Applied in order to the root that the attempt's `RootTemplate` has made.
     public var mounts: [MountOperation]
     public var uid: UInt32
     public var gid: UInt32
@@ -141,12 +141,11 @@ public struct ResourceLimit: Hashable, Sendable {
 /// on a file system this plan mounted (the root tmpfs or a later tmpfs): nothing is ever created on the host.
 ///
 /// Symbolic links on the way to a target are followed inside the new root and never leave it. After the last operation
-/// the root tmpfs itself becomes read-only (what is mounted on it keeps its own flags), and /sys/firmware is masked if
-/// it is there.
+/// the root tmpfs itself becomes read-only (what is mounted on it keeps its own flags).
 public enum MountOperation: Hashable, Sendable {
-    /// Binds the source (recursively when it is a directory), read-only applied recursively, nosuid always; nodev
-    /// unless `devices`.
-    case bind(source: DescriptorIndex, target: String, readOnly: Bool, devices: Bool)
+    /// Binds the source, with what is mounted below it when `recursive`; read-only applies to all of it, nosuid always;
+    /// nodev unless `devices`.
+    case bind(source: DescriptorIndex, target: String, readOnly: Bool, devices: Bool, recursive: Bool)
     case tmpfs(target: String, bytes: UInt64, inodes: UInt64, mode: UInt32, noExec: Bool)
     /// A fresh procfs of the step's pid namespace, with the paths the kernel lets a job write made read-only or masked.
     case proc(target: String)
@@ -163,18 +162,3 @@ public enum MountOperation: Hashable, Sendable {
     case readOnly(target: String)
 }
 
-/// What the warden is told before it has a plan, so that what is slow is paid ahead: its cgroup, its network namespace.
-public struct PrepareRequest: Hashable, Sendable {
-    /// Absolute paths of the attempt's cgroup directory by hierarchy; on a pure v2 host only `.unified`. The agent made
-    /// the directories; the warden makes and enters `warden` below each, and the steps' below that.
-    public var cgroups: [CgroupWrite.Controller: String]
-    /// Whether controllers live in v1 hierarchies (then membership is paid ahead by a parked launcher process).
-    public var isHybrid: Bool
-    public var makesNetworkNamespace: Bool
-
-    public init(cgroups: [CgroupWrite.Controller: String], isHybrid: Bool, makesNetworkNamespace: Bool) {
-        self.cgroups = cgroups
-        self.isHybrid = isHybrid
-        self.makesNetworkNamespace = makesNetworkNamespace
-    }
-}

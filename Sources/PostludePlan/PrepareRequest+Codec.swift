@@ -1,4 +1,5 @@
-/// Layout: `PLPR`, u16 version, u16 zero, list of (u8 controller, text path), two flags.
+/// Layout: `PLPR`, u16 version, u16 zero, list of (u8 controller, text path), two flags, list of mount
+/// operations.
 extension PrepareRequest {
     static let magic: UInt32 = 0x5250_4C50  // "PLPR"
 
@@ -13,10 +14,14 @@ extension PrepareRequest {
         }
         writer.flag(isHybrid)
         writer.flag(makesNetworkNamespace)
+        writer.list(template) { $1.encode(to: &$0) }
         return writer.bytes
     }
 
-    public init(decoding bytes: ArraySlice<UInt8>) throws(PlanError) {
+    /// Reads and checks a request; `descriptors` is how many came with it.
+    public init(
+        decoding bytes: ArraySlice<UInt8>, descriptors: Int = LaunchPlan.maximumDescriptors
+    ) throws(PlanError) {
         var reader = ByteReader(bytes)
         guard try reader.integer() == Self.magic else { throw PlanError(.notAPlan) }
         let version: UInt16 = try reader.integer()
@@ -33,8 +38,12 @@ extension PrepareRequest {
             }
         }
         self.init(
-            cgroups: cgroups, isHybrid: try reader.flag("flag"), makesNetworkNamespace: try reader.flag("flag"))
+            cgroups: cgroups, isHybrid: try reader.flag("flag"), makesNetworkNamespace: try reader.flag("flag"),
+            template: try reader.list("mounts", limit: 4096) { (reader) throws(PlanError) in
+                try MountOperation(from: &reader)
+            })
         try reader.finish()
+        for mount in template { try mount.validate(descriptors: descriptors) }
         guard cgroups[.unified] != nil else { throw PlanError(.invalid("There is no unified cgroup.")) }
     }
 }

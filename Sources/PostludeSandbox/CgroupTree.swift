@@ -97,7 +97,7 @@ struct CgroupTree: Hashable, Sendable {
     func path(of slot: String) -> String { "\(layout.unified)/\(slot)" }
 
     /// Makes a slot's directories.
-    func make(slot: String) throws(LinuxError) -> PrepareRequest {
+    func make(slot: String, template: [MountOperation]) throws(LinuxError) -> PrepareRequest {
         var cgroups: [CgroupWrite.Controller: String] = [:]
         for directory in layout.directories { _ = try Cgroup(creating: "\(directory)/\(slot)") }
         cgroups[.unified] = path(of: slot)
@@ -105,7 +105,7 @@ struct CgroupTree: Hashable, Sendable {
             guard let known = CgroupWrite.Controller(rawValue: controller.rawValue) else { continue }
             cgroups[known] = "\(directory)/\(slot)"
         }
-        return PrepareRequest(cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true)
+        return PrepareRequest(cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true, template: template)
     }
 
     /// Removes a slot's directories, those of its steps first; what is gone already is fine.

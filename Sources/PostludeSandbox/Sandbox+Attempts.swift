@@ -78,6 +78,7 @@ extension Sandbox {
         if try slot(of: warden) != nil { try await clear(warden.slot) }
         state.withLock { state in
             state.wardens[warden.slot] = nil
+            state.templates[warden.slot] = nil
             state.discarded.remove(warden.slot)
         }
     }
@@ -211,6 +212,7 @@ extension Sandbox {
         }
         state.withLock { state in
             state.wardens[slot] = nil
+            state.templates[slot] = nil
             state.discarded.remove(slot)
         }
     }

@@ -22,11 +22,16 @@ public final class Sandbox: Sendable {
     private let programs: SeccompPrograms
     private let filters = DeviceFilters()
     private let bootID: String
+    private let mountTable: MountTable
 
     struct State {
         /// Prepared and waiting, the oldest first.
         var idle: [String] = []
         var wardens: [String: WardenProcess] = [:]
+        /// What wardens without a plan have made ahead.
+        var templates: [String: RootTemplate] = [:]
+        /// What the pool is for.
+        var profiles: [SandboxProfile] = []
         /// Wardens whose slots are removed as soon as they are empty.
         var discarded: Set<String> = []
         var isShutDown = false
@@ -54,6 +59,7 @@ public final class Sandbox: Sendable {
         do {
             monitor = try ReadinessMonitor.common()
             bootID = try ProcessIdentity.bootID()
+            mountTable = try MountTable()
             runsCgroup = try tree.membership()
         } catch {
             throw SandboxError(code: "sandbox.host-unreadable", message: error.message, hint: error.hint)
@@ -82,16 +88,36 @@ public final class Sandbox: Sendable {
 
     // MARK: wardens in waiting
 
-    /// Prepares wardens until the pool is full; blocks for some milliseconds, so call it off the critical path.
-    public func fillPool() throws {
-        let missing = state.withLock { $0.isShutDown ? 0 : configuration.poolSize - $0.idle.count }
-        guard missing > 0 else { return }
-        // All are started before the first is waited for: they prepare side by side.
+    /// Prepares wardens until there are `poolSize` of them for each kind of root that these profiles begin with; blocks
+    /// for some milliseconds, so call it off the critical path. Wardens for anything else are let go.
+    public func fillPool(for profiles: [SandboxProfile]) throws {
+        let isFirst = state.withLock { state in
+            defer { state.profiles = profiles }
+            return state.profiles.isEmpty
+        }
+        if isFirst { watchMounts() }
+        var wanted: [RootTemplate] = []
+        for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
+        let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
+            guard !state.isShutDown else { return ([], []) }
+            let stale = state.idle.filter { slot in !wanted.contains { $0 == state.templates[slot] } }
+            let missing = wanted.flatMap { template in
+                let present = state.idle.count { state.templates[$0] == template }
+                return Array(repeating: template, count: max(0, configuration.poolSize - present))
+            }
+            return (missing, stale)
+        }
+        for slot in stale { discard(slot) }
+        try prepare(missing)
+    }
+
+    /// All are started before the first is waited for: they prepare side by side.
+    private func prepare(_ templates: [RootTemplate]) throws(SandboxError) {
         var started: [WardenProcess] = []
         var failure: SandboxError?
-        for _ in 0..<missing {
+        for template in templates {
             do throws(SandboxError) {
-                started.append(try start())
+                started.append(try start(template))
             } catch {
                 failure = error
             }
@@ -112,14 +138,15 @@ public final class Sandbox: Sendable {
         if let failure { throw failure }
     }
 
-    /// A prepared warden, from the pool or made now. The caller launches into it or cancels it.
-    public func reserve() throws -> WardenIdentity {
-        while let slot = state.withLock({ $0.idle.isEmpty ? nil : $0.idle.removeFirst() }) {
+    /// A warden prepared for this profile, from the pool or made now. The caller launches into it or cancels it.
+    public func reserve(for profile: SandboxProfile) throws -> WardenIdentity {
+        let template = try template(profile)
+        while let slot = takeIdle(template) {
             guard let warden = state.withLock({ $0.wardens[slot] }) else { continue }
             if warden.isAlive { return warden.identity }
             cancel(warden.identity)
         }
-        let warden = try start()
+        let warden = try start(template)
         do throws(SandboxError) {
             try warden.awaitReady(path: configuration.wardenPath)
         } catch {
@@ -127,6 +154,43 @@ public final class Sandbox: Sendable {
             throw error
         }
         return warden.identity
+    }
+
+    private func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
+        // The count first: a change in between shows at the next look.
+        let generation = mountTable.generation
+        return try RootTemplate.read(for: profile, generation: generation)
+    }
+
+    private func takeIdle(_ template: RootTemplate) -> String? {
+        state.withLock { state in
+            guard let index = state.idle.firstIndex(where: { state.templates[$0] == template }) else { return nil }
+            return state.idle.remove(at: index)
+        }
+    }
+
+    private func discard(_ slot: String) {
+        if let warden = state.withLock({ $0.wardens[slot] }) { cancel(warden.identity) }
+    }
+
+    /// Prepares anew what has copies of mounts that are not the host's any more: until then it keeps them busy.
+    private func watchMounts() {
+        do {
+            let file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY)
+            monitor.notify(when: file, .priority) { [weak self] in
+                guard let self, !state.withLock({ $0.isShutDown }) else { return }
+                watchMounts()
+                for slot in state.withLock({ $0.idle }) { discard(slot) }
+                Task { [weak self] in
+                    // Mounts come in bunches.
+                    try await Task.sleep(for: .milliseconds(200))
+                    guard let self else { return }
+                    try fillPool(for: state.withLock { $0.profiles })
+                }
+            }
+        } catch {
+            // Out of descriptors: a look at each reservation still finds the change.
+        }
     }
 
     /// Lets a reserved warden go that got no plan, and removes its cgroups once it has left them.
@@ -162,20 +226,27 @@ public final class Sandbox: Sendable {
         }
     }
 
-    private func start() throws(SandboxError) -> WardenProcess {
+    private func start(_ template: RootTemplate) throws(SandboxError) -> WardenProcess {
         let slot = CgroupTree.newSlot()
         let warden: WardenProcess
         do {
-            let request = try tree.make(slot: slot)
+            let (mounts, descriptors) = try template.operations()
+            let request = try tree.make(slot: slot, template: mounts)
             let inode = try Cgroup(opening: tree.path(of: slot)).inode()
-            warden = try WardenProcess.start(
-                path: configuration.wardenPath, slot: slot, request: request, bootID: bootID, cgroupInode: inode)
+            warden = try withExtendedLifetime(descriptors) {
+                try WardenProcess.start(
+                    path: configuration.wardenPath, slot: slot, request: request, descriptors: descriptors.raw,
+                    bootID: bootID, cgroupInode: inode)
+            }
         } catch {
             removeDiscarded(slot)
             if let error = error as? LinuxError { throw .cgroupUnavailable(error) }
             throw error as? SandboxError ?? .wardenFailed("\(error)", path: configuration.wardenPath)
         }
-        state.withLock { $0.wardens[slot] = warden }
+        state.withLock { state in
+            state.wardens[slot] = warden
+            state.templates[slot] = template
+        }
         watch(warden)
         return warden
     }
@@ -185,9 +256,14 @@ public final class Sandbox: Sendable {
     /// Builds the attempt's plan, opens everything it names and sends it to the warden. When this throws, nothing ran
     /// and the warden is still reserved: cancel it, or launch again.
     public func launch(_ spec: AttemptSpec, in warden: WardenIdentity) throws {
-        guard let process = state.withLock({ $0.wardens[warden.slot] }), process.identity == warden else {
+        let (found, prepared) = state.withLock { ($0.wardens[warden.slot], $0.templates[warden.slot]) }
+        guard let process = found, process.identity == warden, let prepared else {
             throw SandboxError.wardenFailed(
                 "It is not one that this agent has prepared.", path: configuration.wardenPath)
+        }
+        guard prepared.suits(spec.profile) else {
+            throw SandboxError.wardenFailed(
+                "It was prepared for another profile than '\(spec.profile.name)'.", path: configuration.wardenPath)
         }
         let unmet = unmetRequirements(of: spec.profile)
         if let first = unmet.first {
@@ -207,12 +283,13 @@ public final class Sandbox: Sendable {
         let plain = try filter(allowing: [], for: spec.profile)
         let granting = try filter(allowing: nodes, for: spec.profile)
         let builder = PlanBuilder(
-            layout: tree.layout, seccomp: program.memory.rawValue, grantingFilter: granting?.program.rawValue,
+            layout: tree.layout, template: prepared, seccomp: program.memory.rawValue, grantingFilter: granting?.program.rawValue,
             plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
         let (plan, descriptors) = try builder.build(spec)
         try withExtendedLifetime((program, plain, granting, descriptors)) {
             try process.send(plan, descriptors.raw, path: configuration.wardenPath)
         }
+        state.withLock { $0.templates[warden.slot] = nil }
     }
 
     /// nil on a host without device filters, for a profile that does not require one.

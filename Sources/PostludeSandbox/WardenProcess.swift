@@ -23,7 +23,7 @@ final class WardenProcess: Sendable {
 
     /// Starts a warden in a slot whose directories exist and sends it there; it answers when it is prepared.
     static func start(
-        path: String, slot: String, request: PrepareRequest, bootID: String, cgroupInode: UInt64
+        path: String, slot: String, request: PrepareRequest, descriptors: [Int32], bootID: String, cgroupInode: UInt64
     ) throws(SandboxError) -> WardenProcess {
         do {
             let channel = try PacketSocket.pair()
@@ -34,7 +34,8 @@ final class WardenProcess: Sendable {
                 slot: slot, pid: pid, startTime: ProcessIdentity.startTime(of: pid) ?? 0, bootID: bootID,
                 cgroupInode: cgroupInode)
             try PacketSocket.send(
-                [ControlMessage.prepare.rawValue] + request.encoded(), to: channel.reader.rawValue)
+                [ControlMessage.prepare.rawValue] + request.encoded(), descriptors: descriptors,
+                to: channel.reader.rawValue)
             // A copy of the agent's end: the pair goes here, and the warden's death shows as the channel's end.
             let end = Channel(try OwnedDescriptor(duplicating: channel.reader.rawValue))
             return WardenProcess(identity: identity, process: process, channel: end)

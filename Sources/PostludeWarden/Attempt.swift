@@ -13,8 +13,7 @@ final class Attempt {
     private let timeout: Timer
     private let grace: Timer
     private var starter: StepStarter?
-    private var launchers: [Int: Launcher] = [:]
-    private var usedLaunchers: [Launcher] = []
+    private var parked: [Int: ParkedStep] = [:]
 
     private var running: [Int: RunningStep] = [:]
     /// Ended, but what they hold is let go only after their end was written.
@@ -49,7 +48,6 @@ final class Attempt {
             }
             try journal.flush()
             try journal.sync()
-            for launcher in usedLaunchers { launcher.reap() }
             return Warden.Status.ended
         } catch {
             // Without a journal nothing can be vouched for. The steps end with their parent; the attempt is lost, not
@@ -62,20 +60,12 @@ final class Attempt {
     // MARK: starting
 
     private func begin() {
-        let main = plan.steps.count - 1
         do throws(SetupFailure) {
-            if let launcher = preparation.takeLauncher() {
-                try launcher.prepare(sent, step: main)
-                launchers[main] = launcher
-            }
+            parked[plan.steps.count - 1] = preparation.takeMain()
             let limits = try StepStarter.write(plan.limits, label: "") { preparation.directory(of: $0) }
-            let starter = StepStarter(
+            starter = StepStarter(
                 sent: sent, preparation: preparation, network: try network(), attemptLimits: limits)
-            self.starter = starter
-            for (index, launcher) in try starter.makeLaunchers() {
-                try launcher.prepare(sent, step: index)
-                launchers[index] = launcher
-            }
+            try parkOthers()
             if plan.timeoutMilliseconds > 0 {
                 try stage(.plan) { () throws(LinuxError) in
                     try timeout.arm(afterMilliseconds: plan.timeoutMilliseconds)
@@ -88,6 +78,15 @@ final class Attempt {
         act(progress.begin(plan.steps.map(\.role)))
     }
 
+    /// All at once, so that each step but the first is set up while others run.
+    private func parkOthers() throws(SetupFailure) {
+        let others = plan.steps.indices.dropLast()
+        guard !others.isEmpty else { return }
+        let made = try preparation.park(others.map { plan.steps[$0].name })
+        for index in others { parked[index] = made[plan.steps[index].name] }
+        for index in others { try parked[index]?.give(plan: sent.memory, step: .index(index)) }
+    }
+
     private func network() throws(SetupFailure) -> Int32 {
         if plan.network == .host { return -1 }
         return try stage(.network) { () throws(LinuxError) in
@@ -97,14 +96,14 @@ final class Attempt {
 
     private func start(_ index: Int) {
         guard let starter else { return }
-        let launcher = launchers.removeValue(forKey: index)
-        if let launcher { usedLaunchers.append(launcher) }
+        let parked = parked.removeValue(forKey: index)
         do throws(SetupFailure) {
-            let step = try starter.start(index, launcher: launcher)
+            guard let parked else { throw SetupFailure(stage: .clone, errno: ECHILD) }
+            let step = try starter.start(index, parked: parked)
             running[index] = step
             try stage(.descriptors) { () throws(LinuxError) in
-                try epoll.add(step.control.rawValue, .readable, token: Token(.control, index).raw)
-                try epoll.add(step.process.descriptor.rawValue, .readable, token: Token(.process, index).raw)
+                try epoll.add(step.control, .readable, token: Token(.control, index).raw)
+                try epoll.add(step.descriptor, .readable, token: Token(.process, index).raw)
                 try epoll.add(step.logs[0].descriptor, .readable, token: Token(.output, index).raw)
                 try epoll.add(step.logs[1].descriptor, .readable, token: Token(.error, index).raw)
             }
@@ -113,11 +112,12 @@ final class Attempt {
                 // It lives, but cannot be watched: it ends before it began.
                 step.exit = error.exit
                 step.kill()
-                do { step.reaped = try step.process.reap(block: true) } catch {
+                do { step.reaped = try step.reap(block: true) } catch {
                     // Then its exit stays what it is: the failure above.
                 }
                 complete(step)
             } else {
+                parked?.dismiss()
                 journal.append(
                     .stepExited(
                         step: UInt16(index), name: plan.steps[index].name, exit: error.exit, usage: StepCounters()))
@@ -161,8 +161,8 @@ final class Attempt {
     }
 
     private func listen(to step: RunningStep) {
-        guard let message = StepMessage.receive(from: step.control.rawValue) else {
-            unwatch(step.control.rawValue)
+        guard let message = StepMessage.receive(from: step.control) else {
+            unwatch(step.control)
             return
         }
         do throws(SetupFailure) {
@@ -193,7 +193,7 @@ final class Attempt {
             case .signalled:
                 step.exit = .signal(message.value, coreDumped: message.index == 1)
                 step.counters.maxRSSBytes = message.maxRSSBytes
-            case .launched:
+            case .launched, .parked:
                 break
             }
         } catch {
@@ -206,12 +206,12 @@ final class Attempt {
 
     private func reap(_ step: RunningStep) {
         do {
-            guard let reaped = try step.process.reap(block: false) else { return }
+            guard let reaped = try step.reap(block: false) else { return }
             step.reaped = reaped
         } catch {
             // Reaped by nobody else: it cannot have been. What is not known stays unknown.
         }
-        unwatch(step.process.descriptor.rawValue)
+        unwatch(step.descriptor)
         // What pid 1 said last may not have been read yet.
         while step.exit == nil, let message = lastWord(step) {
             if message.kind == .exited { step.exit = .code(message.value) }
@@ -226,11 +226,11 @@ final class Attempt {
 
     private func lastWord(_ step: RunningStep) -> StepMessage? {
         do {
-            guard try waitReadable(step.control.rawValue, milliseconds: 0) else { return nil }
+            guard try waitReadable(step.control, milliseconds: 0) else { return nil }
         } catch {
             return nil
         }
-        return StepMessage.receive(from: step.control.rawValue)
+        return StepMessage.receive(from: step.control)
     }
 
     /// A step ends when its cgroup is empty: what has joined it from elsewhere is killed too.
@@ -282,6 +282,9 @@ final class Attempt {
     }
 
     private func finish(_ reason: JournalRecord.EndReason, step: Int?, exit: JournalRecord.StepExit) {
+        // Steps that never got their turn.
+        for step in parked.values { step.dismiss() }
+        parked = [:]
         progress.end = reason
         journal.append(.ended(reason, step: step.map { UInt16($0) }, exit: exit))
     }

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// A child that waits inside a step's v1 cgroups, for clone3 puts a child straight into a v2 cgroup only; v1 membership
-/// is inherited. It clones the step as its sibling, so that the warden is the parent, and ends.
+/// A child that goes into a step's v1 cgroups, for clone3 puts a child straight into a v2 cgroup only; v1 membership is
+/// inherited. It clones the step's first process as its sibling, so that the warden is the parent, and ends.
 ///
 /// It shares the warden's descriptor table: descriptors are passed as numbers, and it must close none that it did not
 /// open.
@@ -14,7 +14,7 @@ final class Launcher {
     /// The launcher's end: in a shared table there is only this one.
     private let otherEnd: OwnedDescriptor
 
-    init() throws(LinuxError) {
+    init(_ groundwork: Groundwork) throws(LinuxError) {
         // As numbers across the clone: an owner would close its descriptor in the launcher's branch too, for both.
         let pair = try PacketSocket.pair()
         let ours = pair.reader.release()
@@ -28,7 +28,7 @@ final class Launcher {
             _ = close(theirs)
             throw error
         }
-        guard let child else { Self.serve(theirs, parent: parent) }
+        guard let child else { Self.serve(theirs, parent: parent, groundwork) }
         pid = child.pid
         process = ProcessDescriptor(adopting: OwnedDescriptor(adopting: child.descriptor))
         channel = OwnedDescriptor(adopting: ours)
@@ -40,26 +40,25 @@ final class Launcher {
         for directory in Set(cgroups.values) { try Cgroup(opening: directory).enter(pid) }
     }
 
-    /// Lets it read the plan and copy the step's mount trees, while the caller goes on with something else.
-    func prepare(_ sent: SentPlan, step: Int) throws(SetupFailure) {
-        try send([Int32(step), sent.memory] + sent.descriptors)
-    }
-
-    /// Lets it clone the step. The pidfd is the caller's.
-    func launch(_ resources: StepResources) throws(SetupFailure) -> (pid: Int32, descriptor: Int32) {
-        try send([
-            resources.cgroup, resources.network, resources.control, resources.input, resources.output, resources.error,
-        ])
+    /// Lets it clone the step's first process, which parks itself.
+    func park(in cgroup: borrowing Cgroup) throws(SetupFailure) -> ParkedStep {
+        let control = try stage(.descriptors) { () throws(LinuxError) in try PacketSocket.pair() }
+        let numbers = [cgroup.directory.rawValue, control.writer.rawValue]
+        try stage(.clone) { () throws(LinuxError) in
+            try PacketSocket.send(numbers.withUnsafeBytes { Array($0) }, to: channel.rawValue)
+        }
         guard let answer = StepMessage.receive(from: channel.rawValue) else {
             throw SetupFailure(stage: .clone, errno: ECHILD)
         }
         guard answer.kind == .launched else {
             throw SetupFailure(stage: answer.stage, index: Int(answer.index), errno: answer.value)
         }
-        return (answer.value, Int32(bitPattern: answer.index))
+        let descriptor = OwnedDescriptor(adopting: Int32(bitPattern: answer.index))
+        return ParkedStep(
+            pid: answer.value, process: ProcessDescriptor(adopting: descriptor), control: control.reader)
     }
 
-    /// Waits for its end; it ends right after `launch`.
+    /// Waits for its end; it ends right after `park`.
     func reap() {
         do {
             try process.signal(SIGKILL)
@@ -69,14 +68,9 @@ final class Launcher {
         }
     }
 
-    private func send(_ numbers: [Int32]) throws(SetupFailure) {
-        let bytes = numbers.withUnsafeBytes { Array($0) }
-        try stage(.clone) { () throws(LinuxError) in try PacketSocket.send(bytes, to: channel.rawValue) }
-    }
-
     // MARK: in the launcher
 
-    private static func serve(_ channel: Int32, parent: Int32) -> Never {
+    private static func serve(_ channel: Int32, parent: Int32, _ groundwork: Groundwork) -> Never {
         do {
             try ProcessControl.setParentDeathSignal(SIGKILL)
         } catch {
@@ -84,18 +78,9 @@ final class Launcher {
         }
         if getppid() != parent { _exit(1) }
         do throws(SetupFailure) {
-            let base = try stage(.mount) { () throws(LinuxError) in try RootFileSystem.makeBase() }
-            let order = try receive(channel)
-            guard order.count >= 2, let sent = plan(order) else { throw SetupFailure(stage: .plan, errno: EINVAL) }
-            let launch = try StepLaunch(sent, step: Int(order[0]), base: base)
             let numbers = try receive(channel)
-            guard numbers.count == 6 else { throw SetupFailure(stage: .clone, errno: EINVAL) }
-            let resources = StepResources(
-                cgroup: numbers[0], network: numbers[1], control: numbers[2], input: numbers[3], output: numbers[4],
-                error: numbers[5])
-            let child = try launch.perform(resources, asSibling: true)
+            let child = try groundwork.clone(into: numbers.cgroup, control: numbers.control, asSibling: true)
             StepMessage(.launched, index: UInt32(bitPattern: child.descriptor), value: child.pid).send(to: channel)
-            launch.close()
         } catch {
             StepMessage(.failed, stage: error.stage, index: UInt32(clamping: error.index), value: error.errno)
                 .send(to: channel)
@@ -103,17 +88,16 @@ final class Launcher {
         _exit(0)
     }
 
-    private static func plan(_ order: [Int32]) -> SentPlan? {
-        do { return try SentPlan(memory: order[1], descriptors: Array(order.dropFirst(2))) } catch { return nil }
-    }
-
-    private static func receive(_ channel: Int32) throws(SetupFailure) -> [Int32] {
+    private static func receive(_ channel: Int32) throws(SetupFailure) -> (cgroup: Int32, control: Int32) {
         let message = try stage(.clone) { () throws(LinuxError) in
-            try PacketSocket.receive(from: channel, limit: 2048)
+            try PacketSocket.receive(from: channel, limit: 16)
         }
-        guard let bytes = message?.bytes else { _exit(0) }
-        return stride(from: 0, to: bytes.count - 3, by: 4).map { offset in
-            bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: Int32.self) }
+        guard let bytes = message?.bytes, bytes.count == 8 else { _exit(0) }
+        return bytes.withUnsafeBytes { raw in
+            (
+                raw.loadUnaligned(fromByteOffset: 0, as: Int32.self),
+                raw.loadUnaligned(fromByteOffset: 4, as: Int32.self)
+            )
         }
     }
 }

@@ -2,8 +2,8 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Everything slow that does not depend on the plan, done while nobody waits: cgroups made and entered, a launcher
-/// parked where main will be, a network namespace.
+/// Everything slow that does not depend on the plan, done while nobody waits: cgroups made and entered, a network
+/// namespace, main's first process parked where it will run.
 final class Preparation {
     struct Failure: Error {
         var stage: SetupStage
@@ -14,15 +14,13 @@ final class Preparation {
     let cgroup: Cgroup
     let legacy: [CgroupController: String]
     private var network: NetworkNamespace?
-    /// Already a member of main's v1 cgroups; nil on a pure v2 host.
-    private(set) var launcher: Launcher?
-    /// The root of the first step that the warden clones itself.
-    private var base: OwnedDescriptor?
+    private let groundwork: Groundwork
+    private var main: ParkedStep?
     let hostNamespaces: [String: UInt64]
     /// /dev/null: standard input of every step, and where surplus output goes.
     let null: OwnedDescriptor
 
-    init(_ request: PrepareRequest) throws(Failure) {
+    init(_ request: PrepareRequest, descriptors: [Int32]) throws(Failure) {
         var legacy: [CgroupController: String] = [:]
         if request.isHybrid {
             for (controller, path) in request.cgroups {
@@ -42,28 +40,57 @@ final class Preparation {
             network = nil
         }
         hostNamespaces = Namespace.inodes(of: "self")
-        if legacy.isEmpty {
-            base = try Self.stage(.mount) { () throws(LinuxError) in try RootFileSystem.makeBase() }
-        } else {
-            launcher = try Self.stage(.clone) { () throws(LinuxError) in
-                let launcher = try Launcher()
-                try launcher.place(in: try StepCgroups.makeLegacy(of: "main", below: legacy))
-                return launcher
+        groundwork = Groundwork(template: request.template, sources: descriptors)
+        do throws(SetupFailure) {
+            main = try park(["main"])["main"]
+            try main?.awaitParked()
+        } catch {
+            main?.dismiss()
+            throw Failure(stage: error.stage, cause: LinuxError("park", "\(error.index)", errno: error.errno))
+        }
+    }
+
+    /// Parks the first processes of these steps; those of v1 cgroups go there in one batch, for the first write into
+    /// them costs milliseconds, the rest little.
+    func park(_ names: [String]) throws(SetupFailure) -> [String: ParkedStep] {
+        var launchers: [(name: String, launcher: Launcher)] = []
+        defer { for entry in launchers { entry.launcher.reap() } }
+        if !legacy.isEmpty {
+            for (index, name) in names.enumerated() {
+                try PostludeWarden.stage(.cgroup, index: index) { () throws(LinuxError) in
+                    let launcher = try Launcher(groundwork)
+                    launchers.append((name, launcher))
+                    try launcher.place(in: try StepCgroups.makeLegacy(of: name, below: legacy))
+                }
             }
         }
-        try Self.stage(.cgroup) { () throws(LinuxError) in _ = try cgroup.child("main") }
+        var parked: [String: ParkedStep] = [:]
+        do throws(SetupFailure) {
+            for (index, name) in names.enumerated() {
+                let cgroup = try PostludeWarden.stage(.cgroup) { () throws(LinuxError) in try self.cgroup.child(name) }
+                parked[name] =
+                    try legacy.isEmpty ? groundwork.park(in: cgroup) : launchers[index].launcher.park(in: cgroup)
+            }
+        } catch {
+            for step in parked.values { step.dismiss() }
+            throw error
+        }
+        return parked
     }
 
-    func takeBase() -> OwnedDescriptor? {
-        let taken = base.take()
-        return taken
+    /// Takes main's first process away; nil when somebody has it.
+    func takeMain() -> ParkedStep? {
+        defer { main = nil }
+        return main
     }
 
-    /// Takes the launcher for main away; it serves once.
-    func takeLauncher() -> Launcher? {
-        defer { launcher = nil }
-        return launcher
+    /// Gives main's first process the plan, while the caller reads it too.
+    func announce(_ memory: Int32) throws(SetupFailure) {
+        try main?.give(plan: memory, step: .last)
     }
+
+    /// Ends what waits for a plan that does not come.
+    func dismiss() { takeMain()?.dismiss() }
 
     /// The attempt's own network namespace, as a descriptor; made now when it was not made ahead.
     func makeNetwork(withLoopback: Bool) throws(LinuxError) -> Int32 {

@@ -8,7 +8,6 @@ import PostludePlan
 /// only on file systems this type mounted, known by their device number: nothing is created on the host. Descriptors
 /// stay open until everything is closed at once before the program starts.
 struct RootFileSystem: ~Copyable {
-    private var root: Int32
     private let base: Int32
     private var ownDevices: [dev_t]
     private var trees: ArraySlice<Int32>
@@ -16,9 +15,8 @@ struct RootFileSystem: ~Copyable {
     private var known: [(path: String, descriptor: Int32)]
     /// The first mask of a directory, which later ones copy; -1 before.
     private var emptyDirectory: Int32 = -1
-    private var masksFirmware = false
-    /// How many operations had "/" as their target.
-    private var covers = 0
+    /// The same of a file.
+    private var emptyFile: Int32 = -1
 
     /// Puts `base`, an unattached tmpfs, over the root of the namespace.
     init(base: Int32, trees: [Int32]) throws(LinuxError) {
@@ -27,7 +25,6 @@ struct RootFileSystem: ~Copyable {
         guard fstat(base, &status) == 0 else { throw LinuxError(last: "fstat") }
         self.trees = trees[...]
         self.base = base
-        root = base
         ownDevices = [status.st_dev]
         known = [("", base)]
     }
@@ -41,7 +38,7 @@ struct RootFileSystem: ~Copyable {
 
     mutating func perform(_ operation: MountOperation) throws(LinuxError) {
         switch operation {
-        case .bind(_, let target, _, _):
+        case .bind(_, let target, _, _, _):
             guard let tree = trees.popFirst() else { throw LinuxError("bind", target, errno: EBADF) }
             var status = stat()
             guard fstat(tree, &status) == 0 else { throw LinuxError(last: "fstat", target) }
@@ -73,24 +70,26 @@ struct RootFileSystem: ~Copyable {
         }
     }
 
-    /// Closes what is left open to writing and makes it the root of this process.
-    consuming func enter() throws(LinuxError) {
-        if masksFirmware { try mask("/sys/firmware") }
+    /// Makes it the root of this process; the host's is gone from its namespace then.
+    mutating func pivot() throws(LinuxError) {
+        try Mounts.pivot(to: base)
+        known = [("", base)]
+    }
+
+    /// What stays open between the template and the plan.
+    var descriptors: [Int32] { [base, emptyDirectory, emptyFile].filter { $0 >= 0 } }
+
+    /// Takes the mount trees of the operations that follow.
+    mutating func take(_ more: [Int32]) { trees = more[...] }
+
+    /// Closes what is left open to writing.
+    consuming func seal() throws(LinuxError) {
         try Mounts.set([.readOnly], on: base, recursive: false)
-        try Mounts.pivot(to: root, covered: covers)
     }
 
     // MARK: mounts
 
     private mutating func attach(_ tree: Int32, at target: String, isDirectory: Bool) throws(LinuxError) {
-        if target.utf8.allSatisfy({ $0 == UInt8(ascii: "/") }) {
-            try Mounts.attach(tree, to: root)
-            // What covers the root is the root from now on; the old descriptor shows what lies below it.
-            root = tree
-            covers += 1
-            known = []
-            return
-        }
         if let place = try existing(target, unless: isDirectory) {
             try Mounts.attach(tree, to: place.rawValue)
             // What was known below is covered now.
@@ -120,7 +119,6 @@ struct RootFileSystem: ~Copyable {
     /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it
     /// might.
     private mutating func restrictProc(_ proc: Int32) throws(LinuxError) {
-        masksFirmware = true
         for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
             do throws(LinuxError) {
                 let copy = try Mounts.cloneTree(of: proc, path: name, recursive: true, adding: [.readOnly])
@@ -149,8 +147,10 @@ struct RootFileSystem: ~Copyable {
     private mutating func cover(_ place: borrowing OwnedDescriptor) throws(LinuxError) {
         if try place.status().st_mode & S_IFMT != S_IFDIR {
             let null = try Mounts.cloneTree(
-                of: AT_FDCWD, path: "/dev/null", recursive: false, adding: [.readOnly, .noSetuid, .noExec])
+                of: emptyFile >= 0 ? emptyFile : AT_FDCWD, path: emptyFile >= 0 ? "" : "/dev/null", recursive: false,
+                adding: [.readOnly, .noSetuid, .noExec])
             try Mounts.attach(null.rawValue, to: place.rawValue)
+            if emptyFile < 0 { emptyFile = null.release() }
         } else if emptyDirectory >= 0 {
             let copy = try Mounts.cloneTree(of: emptyDirectory, recursive: false, adding: [.readOnly])
             try Mounts.attach(copy.rawValue, to: place.rawValue)
@@ -180,7 +180,7 @@ struct RootFileSystem: ~Copyable {
     private func existing(_ target: String) throws(LinuxError) -> OwnedDescriptor? {
         do {
             return try OwnedDescriptor.open(
-                target, OwnedDescriptor.pathOnly, at: root, resolving: [.inRoot, .noMagicLinks])
+                target, OwnedDescriptor.pathOnly, at: base, resolving: [.inRoot, .noMagicLinks])
         } catch {
             if error.errno == ENOENT { return nil }
             throw error

@@ -8,9 +8,7 @@ final class RunningStep {
     let plan: StepPlan
     let cgroup: Cgroup
     let legacy: [CgroupController: String]
-    let pid: Int32
-    let process: ProcessDescriptor
-    let control: OwnedDescriptor
+    private let parked: ParkedStep
     let logs: [LogPump]
     let hasOwnNetwork: Bool
     var receipt: ReceiptReader
@@ -31,32 +29,38 @@ final class RunningStep {
     var events: CgroupEvents?
 
     init(
-        index: Int, plan: StepPlan, cgroup: consuming Cgroup, legacy: [CgroupController: String], pid: Int32,
-        process: consuming ProcessDescriptor, control: consuming OwnedDescriptor, logs: [LogPump], hasOwnNetwork: Bool,
-        receipt: ReceiptReader
+        index: Int, plan: StepPlan, cgroup: consuming Cgroup, legacy: [CgroupController: String], parked: ParkedStep,
+        logs: [LogPump], hasOwnNetwork: Bool, receipt: ReceiptReader
     ) {
         self.index = index
         self.plan = plan
         self.cgroup = cgroup
         self.legacy = legacy
-        self.pid = pid
-        self.process = process
-        self.control = control
+        self.parked = parked
         self.logs = logs
         self.hasOwnNetwork = hasOwnNetwork
         self.receipt = receipt
         startedAt = Clocks.bootNanoseconds()
     }
 
+    var pid: Int32 { parked.pid }
+    /// The socket to pid 1.
+    var control: Int32 { parked.control.rawValue }
+    /// The pidfd of pid 1.
+    var descriptor: Int32 { parked.process.descriptor.rawValue }
+
+    /// Reaps pid 1; nil while it still runs and `block` is false.
+    func reap(block: Bool) throws(LinuxError) -> ReapedProcess? { try parked.process.reap(block: block) }
+
     /// Lets the program start.
     func go() {
         var byte: UInt8 = 1
-        isStarted = write(control.rawValue, &byte, 1) == 1
+        isStarted = write(control, &byte, 1) == 1
     }
 
     /// SIGTERM for pid 1, which passes it on. A process that has just ended needs none.
     func terminate() {
-        do { try process.signal(SIGTERM) } catch {
+        do { try parked.process.signal(SIGTERM) } catch {
             // ESRCH: it ended meanwhile.
         }
     }
@@ -67,7 +71,7 @@ final class RunningStep {
     }
 
     private func killProcess() {
-        do { try process.signal(SIGKILL) } catch {
+        do { try parked.process.signal(SIGKILL) } catch {
             // ESRCH: it ended meanwhile.
         }
     }

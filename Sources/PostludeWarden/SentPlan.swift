@@ -1,25 +1,20 @@
 import PostludeLinux
 import PostludePlan
 
-/// A plan and the descriptors it names, as they came over the control channel or from the warden to its launcher.
+/// A plan and the descriptors it names, as they came over the control channel.
 struct SentPlan {
     let plan: LaunchPlan
-    /// The sealed memfd that holds the plan; a launcher reads it for itself.
+    /// The sealed memfd that holds the plan; steps read it for themselves.
     let memory: Int32
     /// By `DescriptorIndex`. They live as long as the process.
     let descriptors: [Int32]
 
     /// - Throws: `PlanError` or `LinuxError` when it is not a plan, or could still be changed by somebody.
     init(_ message: [UInt8], _ received: [Int32]) throws {
-        guard message == [ControlMessage.launch.rawValue], let memory = received.first,
-            MemoryFile.isSealed(memory)
+        guard message == [ControlMessage.launch.rawValue], let memory = received.first, MemoryFile.isSealed(memory)
         else { throw PlanError(.notAPlan) }
-        try self.init(memory: memory, descriptors: Array(received.dropFirst()))
-    }
-
-    init(memory: Int32, descriptors: [Int32]) throws {
         self.memory = memory
-        self.descriptors = descriptors
+        descriptors = Array(received.dropFirst())
         plan = try LaunchPlan(decoding: try MemoryFile.content(of: memory), descriptors: descriptors.count)
     }
 

@@ -17,6 +17,8 @@ struct StepMessage {
         case signalled = 5
         /// A launcher cloned a step: pid `value`, pidfd `index`.
         case launched = 6
+        /// The template of the root is made; waits for the plan.
+        case parked = 7
     }
 
     var kind: Kind

@@ -2,50 +2,62 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// Set-up of a step inside its pid 1, from the clone to the point where only the program is missing. Each stage that
-/// fails is reported by name, index and errno, and ends the process.
+/// Set-up of a step inside its pid 1, from the clone to the point where only the program is missing: first what does
+/// not depend on the plan, then, when the plan is there, the rest. Each stage that fails is reported by name, index and
+/// errno, and ends the process.
 struct StepProcess {
-    let sent: SentPlan
-    let step: Int
+    let template: [MountOperation]
     let base: Int32
     let trees: [Int32]
-    let resources: StepResources
+    /// The socket to the warden, before it is at its place.
+    let control: Int32
 
-    private var plan: StepPlan { sent.plan.steps[step] }
-    /// Where the control descriptor is once the others are closed.
+    /// Where it is from then on.
     private static let control: Int32 = 3
 
     func run() -> Never {
         do throws(SetupFailure) {
-            preferForOutOfMemory()
-            try joinNamespaces()
-            let filter = try seccompProgram()
-            try buildRoot()
-            StepMessage(.mounted).send(to: resources.control)
-            try detach()
-            try limitResources()
-            try placeDescriptors()
-            try giveUpPrivileges()
-            try enterWorkingDirectory()
-            if let filter { try stage(.seccomp) { () throws(LinuxError) in try ProcessControl.loadSeccomp(filter) } }
+            try place()
         } catch {
-            // The descriptor is at its new place or still at its old one; the other number is closed, or the same
-            // socket.
-            let message = StepMessage(
-                .failed, stage: error.stage, index: UInt32(clamping: error.index), value: error.errno)
-            message.send(to: descriptorsArePlaced(error.stage) ? Self.control : resources.control)
-            _exit(127)
+            Self.fail(error, on: control)
         }
-        MiniInit(plan: plan, control: Self.control).run()
+        do throws(SetupFailure) {
+            var root = try makeTemplate()
+            let kept = root.descriptors
+            try stage(.descriptors) { () throws(LinuxError) in
+                try ProcessControl.closeDescriptors(from: Self.control + 1, keeping: kept)
+            }
+            ProcessControl.setName("postlude-init")
+            StepMessage(.parked).send(to: Self.control)
+            let plan = try Self.receivePlan()
+            let (resources, trees) = try Self.receiveResources()
+            root.take(trees)
+            try StepSetup(plan: plan.plan, step: plan.step, resources: resources, control: Self.control).perform(root)
+            MiniInit(plan: plan.plan.steps[plan.step], control: Self.control).run()
+        } catch {
+            Self.fail(error, on: Self.control)
+        }
     }
 
-    private func descriptorsArePlaced(_ failed: SetupStage) -> Bool {
-        switch failed {
-        case .credentials, .capabilities, .noNewPrivileges, .seccomp, .workingDirectory, .exec: true
-        case .plan, .cgroup, .limit, .deviceFilter, .clone, .network, .mount, .pivot, .hostname, .session,
-            .resourceLimit, .descriptors, .receipt, .log:
-            false
+    private static func fail(_ failure: SetupFailure, on socket: Int32) -> Never {
+        StepMessage(.failed, stage: failure.stage, index: UInt32(clamping: failure.index), value: failure.errno)
+            .send(to: socket)
+        _exit(127)
+    }
+
+    /// To its places in the process tree: descriptor, OOM score, cgroup namespace, death with the warden.
+    private func place() throws(SetupFailure) {
+        preferForOutOfMemory()
+        try stage(.descriptors) { () throws(LinuxError) in
+            if control != Self.control {
+                guard dup2(control, Self.control) >= 0 else { throw LinuxError(last: "dup2") }
+            }
+            guard fcntl(Self.control, F_SETFD, FD_CLOEXEC) == 0 else { throw LinuxError(last: "fcntl") }
         }
+        // A warden that ended before is noticed as a closed channel.
+        try stage(.session, index: 2) { () throws(LinuxError) in try ProcessControl.setParentDeathSignal(SIGKILL) }
+        // Not by clone3: the new namespace's root would be the parent's cgroup.
+        try stage(.clone) { () throws(LinuxError) in try Namespace.cgroup.unshare() }
     }
 
     /// The limit of the attempt holds the warden too: the kernel shall end programs instead. A program cannot lower the
@@ -59,103 +71,63 @@ struct StepProcess {
         }
     }
 
-    private func joinNamespaces() throws(SetupFailure) {
-        if resources.network >= 0 {
-            try stage(.network) { () throws(LinuxError) in try Namespace.net.enter(resources.network) }
-        }
-        // Not by clone3: the new namespace's root would be the parent's cgroup.
-        try stage(.clone) { () throws(LinuxError) in try Namespace.cgroup.unshare() }
-    }
-
-    private func seccompProgram() throws(SetupFailure) -> [UInt8]? {
-        guard let index = plan.seccomp else { return nil }
-        return try stage(.seccomp) { () throws(LinuxError) in
-            try MemoryFile.content(of: sent[index], limit: 4096 * 8)
-        }
-    }
-
-    private func buildRoot() throws(SetupFailure) {
+    private func makeTemplate() throws(SetupFailure) -> RootFileSystem {
         _ = umask(0)
         var root = try stage(.mount, index: Int(UInt16.max)) { () throws(LinuxError) in
             try Mounts.makeAllPrivate()
             return try RootFileSystem(base: base, trees: trees)
         }
-        for (index, operation) in plan.mounts.enumerated() {
-            do throws(LinuxError) {
-                try root.perform(operation)
-            } catch {
-                throw SetupFailure(stage: .mount, index: index, errno: error.errno)
-            }
-        }
+        try root.perform(template)
         do throws(LinuxError) {
-            try root.enter()
+            try root.pivot()
         } catch {
             throw SetupFailure(stage: .pivot, errno: error.errno)
         }
-        _ = umask(0o022)
+        return root
     }
 
-    /// Away from the host's names, terminal and keys.
-    private func detach() throws(SetupFailure) {
-        try stage(.hostname) { () throws(LinuxError) in try HostName.set(sent.plan.hostname) }
-        guard setsid() >= 0 else { throw SetupFailure(stage: .session, errno: errno) }
-        try stage(.session, index: 1) { () throws(LinuxError) in try Credentials.joinNewSessionKeyring() }
-    }
+    // MARK: orders
 
-    private func limitResources() throws(SetupFailure) {
-        // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
-        // core.
-        let core = UInt32(RLIMIT_CORE.rawValue)
-        try stage(.resourceLimit, index: Int(UInt16.max)) { () throws(LinuxError) in
-            let hard = try ProcessControl.limit(resource: core).hard
-            try ProcessControl.setLimit(resource: core, soft: min(1, hard), hard: min(1, hard))
+    private static func receivePlan() throws(SetupFailure) -> (plan: LaunchPlan, step: Int) {
+        let (order, descriptors) = try receive()
+        guard case .plan(let step)? = order, let memory = descriptors.first, MemoryFile.isSealed(memory) else {
+            throw SetupFailure(stage: .plan, errno: EINVAL)
         }
-        for (index, limit) in plan.resourceLimits.enumerated() where limit.resource != core {
-            try stage(.resourceLimit, index: index) { () throws(LinuxError) in
-                try ProcessControl.setLimit(resource: limit.resource, soft: limit.soft, hard: limit.hard)
-            }
+        let plan: LaunchPlan
+        do {
+            plan = try LaunchPlan(decoding: try MemoryFile.content(of: memory))
+        } catch {
+            throw SetupFailure(stage: .plan, errno: EINVAL)
+        }
+        switch step {
+        case .last: return (plan, plan.steps.count - 1)
+        case .index(let index): return (plan, index)
         }
     }
 
-    private func placeDescriptors() throws(SetupFailure) {
-        try stage(.descriptors) { () throws(LinuxError) in
-            // A program opens /dev/stdout by name with its own user's rights.
-            guard fchown(resources.output, plan.uid, plan.gid) == 0, fchown(resources.error, plan.uid, plan.gid) == 0
-            else { throw LinuxError(last: "fchown") }
-            let places = [resources.input, resources.output, resources.error, resources.control]
-            for (place, source) in places.enumerated() where source != Int32(place) {
-                guard dup2(source, Int32(place)) >= 0 else { throw LinuxError(last: "dup2") }
-            }
-            guard fcntl(Self.control, F_SETFD, FD_CLOEXEC) == 0 else { throw LinuxError(last: "fcntl") }
-            try ProcessControl.closeDescriptors(from: Self.control + 1)
+    private static func receiveResources() throws(SetupFailure) -> (StepResources, trees: [Int32]) {
+        let (order, descriptors) = try receive()
+        guard case .setUp(let hasNetwork, let hasSeccomp)? = order else {
+            throw SetupFailure(stage: .plan, index: 1, errno: EINVAL)
         }
+        var rest = descriptors[...]
+        guard rest.count >= 3 + (hasNetwork ? 1 : 0) + (hasSeccomp ? 1 : 0) else {
+            throw SetupFailure(stage: .descriptors, errno: EBADF)
+        }
+        let (input, output, error) = (rest.removeFirst(), rest.removeFirst(), rest.removeFirst())
+        let network = hasNetwork ? rest.removeFirst() : nil
+        let seccomp = hasSeccomp ? rest.removeFirst() : nil
+        let resources = StepResources(
+            network: network, seccomp: seccomp, input: input, output: output, error: error)
+        return (resources, Array(rest))
     }
 
-    private func giveUpPrivileges() throws(SetupFailure) {
-        try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
-        try stage(.credentials) { () throws(LinuxError) in
-            try Credentials.become(uid: plan.uid, gid: plan.gid, groups: plan.groups)
+    /// Ends the process when the warden is gone or wants nothing to run.
+    private static func receive() throws(SetupFailure) -> (ParkedOrder?, [Int32]) {
+        let message = try stage(.clone, index: 1) { () throws(LinuxError) in
+            try PacketSocket.receive(from: control, limit: 16)
         }
-        try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
-        // After the user: changing it clears the death signal. A warden that died before is noticed as a closed
-        // channel.
-        try stage(.session, index: 2) { () throws(LinuxError) in
-            try ProcessControl.setParentDeathSignal(SIGKILL)
-            try ProcessControl.setNotDumpable()
-        }
-        try stage(.noNewPrivileges) { () throws(LinuxError) in try Credentials.setNoNewPrivileges() }
-    }
-
-    private func enterWorkingDirectory() throws(SetupFailure) {
-        try stage(.workingDirectory) { () throws(LinuxError) in
-            guard chdir(plan.workingDirectory) == 0 else { throw LinuxError(last: "chdir") }
-            // A directory that is not below the root reads as "(unreachable)/...".
-            var first: UInt8 = 0
-            try withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { (buffer) throws(LinuxError) in
-                guard getcwd(buffer.baseAddress, buffer.count) != nil else { throw LinuxError(last: "getcwd") }
-                first = UInt8(bitPattern: buffer[0])
-            }
-            guard first == UInt8(ascii: "/") else { throw LinuxError("getcwd", errno: ENOTDIR) }
-        }
+        guard let message else { _exit(0) }
+        return (ParkedOrder(message.bytes), message.descriptors)
     }
 }

@@ -50,7 +50,9 @@ enum Warden {
         let preparation: Preparation
         do {
             guard first.bytes.first == ControlMessage.prepare.rawValue else { throw PlanError(.notAPlan) }
-            preparation = try Preparation(try PrepareRequest(decoding: first.bytes.dropFirst()))
+            let request = try PrepareRequest(
+                decoding: first.bytes.dropFirst(), descriptors: first.descriptors.count)
+            preparation = try Preparation(request, descriptors: first.descriptors)
         } catch let failure as Preparation.Failure {
             try PacketSocket.send(
                 ControlMessage.failure(failure.stage, errno: failure.cause.errno), to: control.rawValue)
@@ -62,11 +64,17 @@ enum Warden {
         try PacketSocket.send([ControlMessage.ready.rawValue], to: control.rawValue)
 
         // Idle until a plan comes; the channel's end means that no plan will.
-        guard let message = try PacketSocket.receive(from: control.rawValue, limit: 64) else { return Status.ended }
+        guard let message = try PacketSocket.receive(from: control.rawValue, limit: 64) else {
+            preparation.dismiss()
+            return Status.ended
+        }
         let sent: SentPlan
         do {
+            // Main's first process reads it at the same time, and judges it by itself.
+            if let memory = message.descriptors.first { try preparation.announce(memory) }
             sent = try SentPlan(message.bytes, message.descriptors)
         } catch {
+            preparation.dismiss()
             try PacketSocket.send(
                 ControlMessage.failure(.plan, errno: EINVAL), to: control.rawValue, flags: Int32(MSG_DONTWAIT))
             return Status.refused

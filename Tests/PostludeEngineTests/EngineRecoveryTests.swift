@@ -109,7 +109,7 @@ struct EngineRecoveryTests {
                 id = try await node.submit(.script("true"), to: engine)
                 let attempt = AttemptID(run: id, number: 1)
                 if hasJournalDirectory { try engine.paths.prepare(attempt, for: node.user) }
-                let warden = try engine.sandbox.reserve()
+                let warden = try engine.sandbox.reserve(for: SandboxProfile(name: "main", seccomp: "main"))
                 let bound = try await engine.store.bind(
                     attempt, warden: try Engine.text(warden), steps: [("main", .main)],
                     baselines: [:])

@@ -110,7 +110,7 @@ struct PlanCodecTests {
         Change("log that was not sent") { $0.steps[2].standardError = 65535 },
         Change("seccomp that was not sent") { $0.steps[2].seccomp = 300 },
         Change("bind that was not sent") {
-            $0.steps[2].mounts[0] = .bind(source: 251, target: "/x", readOnly: true, devices: false)
+            $0.steps[2].mounts[0] = .bind(source: 251, target: "/x", readOnly: true, devices: false, recursive: true)
         },
         Change("relative target") { $0.steps[2].mounts[2] = .proc(target: "proc") },
         Change("target going up") { $0.steps[2].mounts[2] = .proc(target: "/a/../../b") },

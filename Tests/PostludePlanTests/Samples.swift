@@ -3,7 +3,7 @@ import PostludePlan
 /// Plans, requests and records that use every case there is.
 enum Samples {
     static let mounts: [MountOperation] = [
-        .bind(source: 3, target: "/usr", readOnly: true, devices: false),
+        .bind(source: 3, target: "/usr", readOnly: true, devices: false, recursive: true),
         .tmpfs(target: "/tmp", bytes: 1 << 30, inodes: 4096, mode: 0o1777, noExec: false),
         .proc(target: "/proc"), .devpts(target: "/dev/pts"), .mqueue(target: "/dev/mqueue"),
         .directory(target: "/home/zoë", mode: 0o700, uid: 1000, gid: 1000),

@@ -20,8 +20,10 @@ import Testing
         state: String? = "/var/lib/postlude", home: String = "/home/ada", resolver: String? = nil,
         masked: [String] = []
     ) -> MountPlanner {
-        MountPlanner(
-            host: host, profile: SandboxProfile(name: "test", seccomp: "main"),
+        let profile = SandboxProfile(name: "test", seccomp: "main")
+        let template = TemplatePlanner(host: host, profile: profile, hidden: hidden, extras: extras).layout()
+        return MountPlanner(
+            template: template, profile: profile,
             user: UserIdentity(name: "ada", uid: 1000, gid: 1000, home: home),
             directories: AttemptDirectories(
                 attempt: "/var/lib/postlude/runs/r/attempts/1", artifacts: "/var/lib/postlude/runs/r/artifacts",
@@ -34,7 +36,7 @@ import Testing
     private func targets(_ mounts: [PlannedMount]) -> [String] {
         mounts.map { mount in
             switch mount {
-            case .host(_, let target), .working(let target), .run(_, let target, _): target
+            case .host(_, let target, _), .working(let target), .run(_, let target, _): target
             case .device(let node): node.path
             case .operation(let operation): operation.target
             }
@@ -42,8 +44,9 @@ import Testing
     }
 
     @Test func `the host is shown read-only, without what is the kernel's, private or hidden`() {
-        let mounts = planner().shared().mounts
-        for path in ["/etc", "/usr", "/var", "/sys", "/notes.txt"] {
+        let mounts = planner().whole().mounts
+        #expect(mounts.contains(.host("/sys", target: "/sys", recursive: false)))
+        for path in ["/etc", "/usr", "/var", "/notes.txt"] {
             #expect(mounts.contains(.host(path, target: path)))
         }
         for path in ["/dev", "/proc", "/run", "/tmp", "/home", "/root"] {
@@ -56,7 +59,7 @@ import Testing
     }
 
     @Test func `dev has exactly the harmless nodes`() {
-        let below = targets(planner().shared().mounts).filter { $0.hasPrefix("/dev/") }.sorted()
+        let below = targets(planner().whole().mounts).filter { $0.hasPrefix("/dev/") }.sorted()
         #expect(
             below == [
                 "/dev/fd", "/dev/full", "/dev/mqueue", "/dev/null", "/dev/ptmx", "/dev/pts", "/dev/random", "/dev/shm",
@@ -65,14 +68,14 @@ import Testing
     }
 
     @Test func `the state directory is covered`() {
-        let layout = planner().shared()
+        let layout = planner().whole()
         #expect(layout.mounts.contains(.operation(.mask(target: "/var/lib/postlude"))))
         #expect(layout.view.region(of: "/var/lib/postlude/store.sqlite") == .hidden)
         #expect(layout.view.region(of: "/var/lib/other") == .host)
     }
 
     @Test func `a working directory below a hidden one is shown, the rest of it is not`() {
-        let layout = planner(working: "/home/ada/project").shared()
+        let layout = planner(working: "/home/ada/project").whole()
         let order = targets(layout.mounts)
         #expect(layout.mounts.contains(.working(target: "/home/ada/project")))
         #expect(layout.view.region(of: "/home/ada/project/train.py") == .host)
@@ -85,12 +88,12 @@ import Testing
     }
 
     @Test func `a working directory that is visible anyway is not mounted again`() {
-        let layout = planner(working: "/usr/share/data").shared()
+        let layout = planner(working: "/usr/share/data").whole()
         #expect(!layout.mounts.contains(.working(target: "/usr/share/data")))
     }
 
     @Test func `state inside the working directory is covered again`() {
-        let layout = planner(working: "/home/ada", state: "/home/ada/.local/state/postlude").shared()
+        let layout = planner(working: "/home/ada", state: "/home/ada/.local/state/postlude").whole()
         let order = targets(layout.mounts)
         #expect(order.last { $0.hasPrefix("/home/ada") } == "/home/ada/.local/state/postlude")
         #expect(layout.view.region(of: "/home/ada/.local/state/postlude/db") == .hidden)
@@ -98,18 +101,18 @@ import Testing
 
     @Test func `the agent's socket is covered wherever it is shown`() {
         for (socket, working) in [("/opt/agent.sock", nil), ("/home/ada/p/agent.sock", "/home/ada/p")] {
-            let layout = planner(working: working, masked: [socket]).shared()
+            let layout = planner(working: working, masked: [socket]).whole()
             #expect(targets(layout.mounts).filter { $0 == socket } == [socket])
             #expect(layout.view.region(of: socket) == .hidden)
             let order = targets(layout.mounts)
             if let working { #expect(order.firstIndex(of: working) ?? .max < order.firstIndex(of: socket) ?? 0) }
         }
         // Nothing is to be covered where nothing of the host is shown.
-        #expect(!targets(planner(masked: ["/run/agent.sock"]).shared().mounts).contains("/run/agent.sock"))
+        #expect(!targets(planner(masked: ["/run/agent.sock"]).whole().mounts).contains("/run/agent.sock"))
     }
 
     @Test func `state that is the working directory is covered, and the run's artifacts are shown`() {
-        let order = targets(planner(working: "/home/ada/s", state: "/home/ada/s").shared().mounts)
+        let order = targets(planner(working: "/home/ada/s", state: "/home/ada/s").whole().mounts)
         #expect(order.filter { $0 == "/home/ada/s" }.count == 2)
         #expect(order.last == "/plx-context/artifacts/r")
     }
@@ -152,16 +155,17 @@ import Testing
     }
 
     @Test func `a deep hidden directory is a cover, or a place to mount on when something is shown below it`() {
-        let plain = planner(hidden: ["/var/secret"]).shared()
+        let plain = planner(hidden: ["/var/secret"]).whole()
         #expect(plain.mounts.contains(.operation(.mask(target: "/var/secret"))))
-        let shown = planner(working: "/var/secret/open", hidden: ["/var/secret"]).shared()
-        #expect(!shown.mounts.contains(.operation(.mask(target: "/var/secret"))))
-        #expect(targets(shown.mounts).contains("/var/secret"))
+        let shown = planner(working: "/var/secret/open", hidden: ["/var/secret"]).whole()
+        let cover = shown.mounts.lastIndex { targets([$0]) == ["/var/secret"] }
+        #expect(cover.map { shown.mounts[$0] } == .cover("/var/secret"))
+        #expect(cover ?? .max < shown.mounts.firstIndex(of: .working(target: "/var/secret/open")) ?? 0)
         #expect(shown.mounts.contains(.working(target: "/var/secret/open")))
     }
 
     @Test func `extras come back from below what is hidden`() {
-        let layout = planner(hidden: ["/root"], extras: ["/root/tools"]).shared()
+        let layout = planner(hidden: ["/root"], extras: ["/root/tools"]).whole()
         #expect(layout.mounts.contains(.host("/root/tools", target: "/root/tools")))
         #expect(layout.view.region(of: "/root/tools/bin/x") == .host)
         #expect(layout.view.region(of: "/root/other") == .hidden)
@@ -169,12 +173,12 @@ import Testing
 
     @Test func `the resolver's file is shown when it lies below run`() {
         let path = "/run/systemd/resolve/stub-resolv.conf"
-        #expect(planner(resolver: path).shared().mounts.contains(.host(path, target: path)))
-        #expect(!targets(planner(resolver: "/etc/resolv.conf").shared().mounts).contains("/etc/resolv.conf"))
+        #expect(planner(resolver: path).whole().mounts.contains(.host(path, target: path)))
+        #expect(!targets(planner(resolver: "/etc/resolv.conf").whole().mounts).contains("/etc/resolv.conf"))
     }
 
     @Test func `only the run's artifacts are writable`() {
-        let writable = planner(working: "/home/ada/p").shared().mounts.filter {
+        let writable = planner(working: "/home/ada/p").whole().mounts.filter {
             if case .run(_, _, let readOnly) = $0 { !readOnly } else { false }
         }
         #expect(targets(writable) == ["/plx-context/artifacts/r"])
@@ -251,5 +255,13 @@ import Testing
         #expect(findings.checks.filter { $0.verdict != .ok }.allSatisfy { $0.hint != nil })
         #expect(findings.checks.contains { $0.name == "warden" && $0.verdict == .missing })
         #expect(Set(findings.checks.map(\.name)).count == findings.checks.count)
+    }
+}
+
+extension MountPlanner {
+    /// The template's mounts and those that follow.
+    fileprivate func whole() -> MountLayout {
+        let shared = shared()
+        return MountLayout(mounts: template.mounts + shared.mounts, view: shared.view)
     }
 }

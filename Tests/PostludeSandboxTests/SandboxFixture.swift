@@ -122,7 +122,7 @@ final class SandboxFixture {
 
     /// Runs an attempt to its end and removes it.
     func run(_ spec: AttemptSpec) async throws -> Ended {
-        let warden = try sandbox.reserve()
+        let warden = try sandbox.reserve(for: spec.profile)
         do {
             try sandbox.launch(spec, in: warden)
         } catch {

@@ -11,7 +11,7 @@ import Testing
     ) throws -> SandboxError? {
         var spec = try fixture.attempt([fixture.step("true")])
         try change(&spec)
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         defer { fixture.sandbox.cancel(warden) }
         let error = #expect(throws: SandboxError.self) { try fixture.sandbox.launch(spec, in: warden) }
         // Still there, and without a plan.
@@ -122,7 +122,18 @@ import Testing
         #expect(try refusal(fixture) { $0.steps = [] }?.code == "sandbox.invalid-attempt")
         #expect(try refusal(fixture) { $0.steps[0].name = "../x" }?.code == "sandbox.invalid-plan")
         #expect(try refusal(fixture) { $0.profile.seccomp = "none-such" }?.code == "sandbox.seccomp-missing")
-        #expect(try refusal(fixture) { $0.profile.readOnly = ["/no/such"] }?.code == "sandbox.profile-path-missing")
+        let shown = fixture.profile { $0.readOnly = ["/no/such"] }
+        let missing = #expect(throws: SandboxError.self) { try fixture.sandbox.reserve(for: shown) }
+        #expect(missing?.code == "sandbox.profile-path-missing")
+    }
+
+    @Test func `a warden that was prepared for another profile`() throws {
+        let fixture = try SandboxFixture()
+        let warden = try fixture.sandbox.reserve(for: fixture.profile { $0.hide = ["/root"] })
+        defer { fixture.sandbox.cancel(warden) }
+        let spec = try fixture.attempt([fixture.step("true")])
+        let error = #expect(throws: SandboxError.self) { try fixture.sandbox.launch(spec, in: warden) }
+        #expect(error?.message.contains("another profile") == true)
     }
 
     @Test func `a warden that is not one`() throws {
@@ -133,7 +144,7 @@ import Testing
         #expect(missing?.code == "sandbox.warden-missing")
         configuration.wardenPath = "/bin/true"
         let sandbox = try Sandbox(configuration: configuration)
-        let silent = #expect(throws: SandboxError.self) { try sandbox.reserve() }
+        let silent = #expect(throws: SandboxError.self) { try sandbox.reserve(for: SandboxProfile(name: "test", seccomp: "main")) }
         #expect(silent?.code == "sandbox.warden-failed")
         #expect(try sandbox.leftovers().isEmpty)
         withExtendedLifetime(fixture) {}

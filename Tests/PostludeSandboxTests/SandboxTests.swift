@@ -55,7 +55,7 @@ import Testing
 
     @Test func `a run is seen in the cgroup of all runs`() async throws {
         let fixture = try SandboxFixture()
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: fixture.profile())
         let membership = try String(contentsOfFile: "/proc/\(warden.pid)/cgroup", encoding: .utf8)
         #expect(membership.contains("0::\(fixture.sandbox.runsCgroup)/\(warden.slot)"), "\(membership)")
         fixture.sandbox.cancel(warden)
@@ -155,7 +155,7 @@ import Testing
         var spec = try fixture.attempt(
             [fixture.step(script, getsDevices: true)], profile: fixture.profile { $0.devices = .leased })
         spec.devices = [device]
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("waiting", of: "main", in: spec)
         try fixture.sandbox.revokeDevices(warden)
@@ -183,7 +183,7 @@ import Testing
         let spec = try fixture.attempt([
             fixture.step("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done")
         ])
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)
         #expect(fixture.sandbox.isAlive(warden))
@@ -202,7 +202,7 @@ import Testing
     @Test func `kill leaves no process and no end record`() async throws {
         let fixture = try SandboxFixture()
         let spec = try fixture.attempt([fixture.step("echo up; sleep 1000 & wait")])
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)
         try fixture.sandbox.kill(warden)
@@ -216,7 +216,7 @@ import Testing
     @Test func `another agent finds the warden again`() async throws {
         let fixture = try SandboxFixture()
         let spec = try fixture.attempt([fixture.step("echo up; mkfifo go; read x < go; exit 5")])
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)
         let second = try Sandbox(configuration: fixture.configuration)
@@ -240,7 +240,7 @@ import Testing
     @Test func `a slot that no attempt claims is cleared`() async throws {
         let fixture = try SandboxFixture()
         let spec = try fixture.attempt([fixture.step("echo up; sleep 1000")])
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)
         let second = try Sandbox(configuration: fixture.configuration)
@@ -251,23 +251,60 @@ import Testing
 
     @Test func `the pool fills, gives, and goes`() async throws {
         let fixture = try SandboxFixture(poolSize: 2)
-        try fixture.sandbox.fillPool()
+        try fixture.sandbox.fillPool(for: [fixture.profile()])
         #expect(try fixture.sandbox.tree.slots().count == 2)
-        let first = try fixture.sandbox.reserve()
-        let second = try fixture.sandbox.reserve()
-        let third = try fixture.sandbox.reserve()
+        let first = try fixture.sandbox.reserve(for: fixture.profile())
+        let second = try fixture.sandbox.reserve(for: fixture.profile())
+        let third = try fixture.sandbox.reserve(for: fixture.profile())
         #expect(Set([first.slot, second.slot, third.slot]).count == 3)
         for warden in [first, second, third] {
             #expect(fixture.sandbox.isAlive(warden))
             fixture.sandbox.cancel(warden)
             await fixture.sandbox.awaitExit(of: warden)
         }
-        try fixture.sandbox.fillPool()
+        try fixture.sandbox.fillPool(for: [fixture.profile()])
         let idle = fixture.sandbox.state.withLock { state in state.idle.compactMap { state.wardens[$0]?.identity } }
         #expect(idle.count == 2)
         fixture.sandbox.shutdown()
         for warden in idle { await fixture.sandbox.awaitExit(of: warden) }
         #expect(idle.allSatisfy { !fixture.sandbox.isAlive($0) })
+    }
+
+    @Test func `what is mounted on the host after a warden was prepared is seen inside`() async throws {
+        let fixture = try SandboxFixture(poolSize: 1)
+        let place = try fixture.directory.directory("mounted", mode: 0o755)
+        let profile = fixture.profile { $0.readOnly = [place] }
+        try fixture.sandbox.fillPool(for: [profile])
+        let prepared = fixture.sandbox.state.withLock { $0.idle }
+        #expect(mount("tmpfs", place, "tmpfs", 0, "size=4k") == 0)
+        #expect(FileManager.default.createFile(atPath: "\(place)/new", contents: nil))
+        let ended = try await fixture.run("ls \(place)", profile: profile)
+        #expect(ended.output["main.stdout"] == "new\n")
+        #expect(!prepared.contains(ended.warden.slot))
+        #expect(umount(place) == 0)
+        // And what was unmounted is let go of, so that its device can be.
+        for slot in prepared {
+            let identity = fixture.sandbox.state.withLock { $0.wardens[slot]?.identity }
+            if let identity { await fixture.sandbox.awaitExit(of: identity) }
+        }
+    }
+
+    @Test func `a file that is replaced after a warden was prepared stays hidden`() async throws {
+        let fixture = try SandboxFixture(poolSize: 1)
+        // Not below the private /tmp.
+        let place = "/opt/postlude-test-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+        defer { rmdir(place) }
+        let secret = "\(place)/secret"
+        defer { unlink(secret) }
+        try Data("old".utf8).write(to: URL(fileURLWithPath: secret))
+        let profile = fixture.profile { $0.hide.append(secret) }
+        try fixture.sandbox.fillPool(for: [profile])
+        try FileManager.default.removeItem(atPath: secret)
+        try Data("new".utf8).write(to: URL(fileURLWithPath: secret), options: .atomic)
+        let ended = try await fixture.run("cat \(secret); echo; wc -c < \(secret)", profile: profile)
+        #expect(ended.output["main.stdout"] == "\n0\n")
+        #expect(ended.exit == .code(0))
     }
 
     @Test func `the journal can be followed from before the first record`() async throws {
@@ -277,7 +314,7 @@ import Testing
         var changes = journal.changes().makeAsyncIterator()
         await changes.next()
         #expect(try journal.reports(from: 0).isEmpty)
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         var reports: [AttemptReport] = []
         var next: UInt64 = 0

@@ -17,7 +17,7 @@ struct DeviceTests {
         step.gid = 0
         for path in ["/dev/fuse", "/dev/loop-control"] {
             let operation = MountOperation.bind(
-                source: try harness.builder.source(path), target: path, readOnly: false, devices: true)
+                source: try harness.builder.source(path), target: path, readOnly: false, devices: true, recursive: true)
             step.mounts.insert(operation, at: step.mounts.firstIndex(of: .readOnly(target: "/dev")) ?? 0)
         }
         return step
@@ -68,7 +68,7 @@ struct DeviceTests {
             """,
             devices: [Self.fuse])
         main.mounts.append(
-            .bind(source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false))
+            .bind(source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false, recursive: true))
         try harness.launch(try harness.builder.plan(steps: [main]))
         // Opening for writing waits until the step opened it for reading, which is after it opened the device.
         let writer = try OwnedDescriptor.open(gate, O_WRONLY)

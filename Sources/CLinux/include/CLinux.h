@@ -5,6 +5,7 @@
 // No _GNU_SOURCE: the C library's own module is built without it, and two definitions of one structure do not mix.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/stat.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -154,6 +155,7 @@ static inline int linux_fsconfig(int fd, unsigned command, const char *key, cons
 static inline int linux_fsmount(int fd, unsigned flags, unsigned attributes) { return (int)syscall(LINUX_NR_fsmount, fd, flags, attributes); }
 static inline int linux_mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data) { return (int)syscall(SYS_mount, source, target, type, flags, data); }
 static inline int linux_umount2(const char *target, int flags) { return (int)syscall(SYS_umount2, target, flags); }
+static inline int linux_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out) { return (int)syscall(SYS_statx, dir, path, flags, mask, out); }
 static inline int linux_pivot_root(const char *new_root, const char *put_old) { return (int)syscall(SYS_pivot_root, new_root, put_old); }
 static inline int linux_sethostname(const char *name, size_t length) { return (int)syscall(SYS_sethostname, name, length); }
 

@@ -12,6 +12,8 @@ struct HostRoot: Hashable, Sendable {
     struct Entry: Hashable, Sendable {
         var name: String
         var kind: Kind
+        /// Which file it is, so that one that was replaced under its name is noticed; nil of a link.
+        var identity: FileIdentity?
     }
 
     /// By name.
@@ -30,14 +32,30 @@ struct HostRoot: Hashable, Sendable {
             var status = stat()
             guard lstat("/" + name, &status) == 0 else { continue }
             switch status.st_mode & S_IFMT {
-            case S_IFDIR: entries.append(Entry(name: name, kind: .directory))
-            case S_IFREG: entries.append(Entry(name: name, kind: .file))
+            case S_IFDIR: entries.append(Entry(name: name, kind: .directory, identity: FileIdentity(of: "/" + name)))
+            case S_IFREG: entries.append(Entry(name: name, kind: .file, identity: FileIdentity(of: "/" + name)))
             case S_IFLNK:
                 if let text = readLink("/" + name) { entries.append(Entry(name: name, kind: .link(text))) }
             case _: continue
             }
         }
         return HostRoot(entries: entries.sorted { $0.name < $1.name })
+    }
+}
+
+/// A file, whatever its names are. Numbers of inodes are used again at once on some file systems, so the time of its
+/// making belongs to it, where the file system keeps that.
+struct FileIdentity: Hashable, Sendable {
+    private var device: UInt64
+    private var inode: UInt64
+    private var born: Int64
+
+    /// That of the file at a path, which may be a link; nil when there is none to be seen.
+    init?(of path: String) {
+        guard let file = FileStatus(of: path) else { return nil }
+        device = file.device
+        inode = file.inode
+        born = file.bornNanoseconds
     }
 }
 

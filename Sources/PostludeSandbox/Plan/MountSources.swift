@@ -6,10 +6,11 @@ import PostludePlan
 /// Opens what planned mounts show, once for all steps.
 final class MountSources {
     private let descriptors: DescriptorList
-    private let user: UserIdentity
+    /// Whose run it is; nil for what belongs to none.
+    private let user: UserIdentity?
     private var working: DescriptorIndex?
 
-    init(descriptors: DescriptorList, user: UserIdentity) {
+    init(descriptors: DescriptorList, user: UserIdentity?) {
         self.descriptors = descriptors
         self.user = user
     }
@@ -27,24 +28,24 @@ final class MountSources {
 
     private func operation(_ mount: PlannedMount) throws(SandboxError) -> MountOperation {
         switch mount {
-        case .host(let path, let target):
+        case .host(let path, let target, let recursive):
             let source = try descriptors.shared("host:" + path) { () throws(SandboxError) in
                 try open(path, OwnedDescriptor.pathOnly | O_NOFOLLOW, resolving: [])
             }
-            return .bind(source: source, target: target, readOnly: true, devices: false)
+            return .bind(source: source, target: target, readOnly: true, devices: false, recursive: recursive)
         case .working(let target):
             guard let working else {
                 throw SandboxError(code: "sandbox.invalid-attempt", message: "There is no working directory to show.")
             }
-            return .bind(source: working, target: target, readOnly: true, devices: false)
+            return .bind(source: working, target: target, readOnly: true, devices: false, recursive: true)
         case .run(let path, let target, let readOnly):
             let source = try descriptors.shared("run:" + path) { () throws(SandboxError) in
                 try runDirectory(path, isWritable: !readOnly)
             }
-            return .bind(source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false)
+            return .bind(source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false, recursive: true)
         case .device(let node):
             let source = try descriptors.shared("device:\(node)") { () throws(SandboxError) in try device(node) }
-            return .bind(source: source, target: node.path, readOnly: false, devices: true)
+            return .bind(source: source, target: node.path, readOnly: false, devices: true, recursive: false)
         case .operation(let operation): return operation
         }
     }
@@ -56,10 +57,10 @@ final class MountSources {
             path, OwnedDescriptor.pathOnly | O_DIRECTORY, resolving: [.noSymlinks, .noMagicLinks])
         var status = stat()
         guard fstat(directory.rawValue, &status) == 0 else { throw .hostUnreadable(path, errno: errno) }
-        guard !isWritable || status.st_uid == user.uid else {
+        guard !isWritable || status.st_uid == user?.uid else {
             throw SandboxError(
                 code: "sandbox.artifacts-owner",
-                message: "The artifacts directory '\(path)' belongs to uid \(status.st_uid), not to '\(user.name)'.",
+                message: "The artifacts directory '\(path)' belongs to uid \(status.st_uid), not to the submitter.",
                 hint: "Let postluded make it; do not move run directories by hand.")
         }
         return directory

@@ -7,6 +7,8 @@ import PostludePlan
 /// is wrong is refused here, by name.
 struct PlanBuilder {
     var layout: CgroupLayout
+    /// What the warden has made ahead.
+    var template: RootTemplate
     /// The compiled seccomp program (a sealed memfd); the caller's.
     var seccomp: Int32
     /// The loaded device filters with and without the attempt's devices; the caller's. nil where the host has none.
@@ -19,12 +21,9 @@ struct PlanBuilder {
         try check(spec)
         let profile = spec.profile
         let state = Self.stateDirectory(of: spec)
-        let hidden = profile.hide.compactMap(canonicalPath)
-        let extras = try Self.extras(of: profile)
-        let host = try HostRoot.read()
         let masked = hiddenPaths.map(Self.withoutLinks)
         let rule = WorkingDirectoryRule(
-            privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 }, hidden: hidden,
+            privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 }, hidden: template.hidden,
             state: state, home: canonicalPath(spec.user.home))
         let resolver =
             profile.network == .host || spec.steps.contains { $0.network == .host }
@@ -37,8 +36,9 @@ struct PlanBuilder {
                 paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)
             }
             let planner = MountPlanner(
-                host: host, profile: profile, user: spec.user, directories: spec.directories, working: paths.working,
-                hidden: hidden, extras: extras, state: state, resolver: resolver, masked: masked)
+                template: template.layout, profile: profile, user: spec.user, directories: spec.directories,
+                working: paths.working, hidden: template.hidden, extras: template.extras, state: state,
+                resolver: resolver, masked: masked)
             let shared = planner.shared()
             let lookup = ProgramLookup(
                 view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },
@@ -167,23 +167,6 @@ extension PlanBuilder {
             let parent = canonicalPath(String(plain[..<slash]))
         else { return plain }
         return InsideView.normalise(parent + plain[slash...])
-    }
-
-    static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {
-        var paths: [String] = []
-        for entry in profile.readOnly {
-            let isOptional = entry.hasSuffix("?")
-            let path = isOptional ? String(entry.dropLast()) : entry
-            if let canonical = canonicalPath(path) {
-                paths.append(canonical)
-            } else if !isOptional {
-                throw SandboxError(
-                    code: "sandbox.profile-path-missing",
-                    message: "Profile '\(profile.name)' shows '\(path)', which is missing: \(errorText(errno)).",
-                    hint: "Correct 'readOnly' in the profile, or write '\(path)?' if it may be missing.")
-            }
-        }
-        return paths
     }
 
     static func limits(of spec: AttemptSpec) -> AttemptLimits {

@@ -1,0 +1,89 @@
+import Glibc
+import PostludeCore
+import PostludeLinux
+import PostludePlan
+import Synchronization
+
+/// The root that every attempt of a profile begins with, as the host is at one moment. Wardens make it ahead; one whose
+/// template is no longer what the host and the profile say is not used.
+struct RootTemplate: Hashable, Sendable {
+    let layout: MountLayout
+    /// What the profile hides and shows, without links.
+    let hidden: [String]
+    let extras: [String]
+    /// Which files the names stood for: a mask lies on a file and not on a name.
+    private let host: HostRoot
+    private let identities: [FileIdentity?]
+    /// What was mounted on the host.
+    private let generation: UInt64
+    private let shape: Shape
+
+    /// What of a profile the template depends on.
+    private struct Shape: Hashable, Sendable {
+        var hide: [String]
+        var readOnly: [String]
+        var sizes: [Int64]
+
+        init(_ profile: SandboxProfile) {
+            hide = profile.hide
+            readOnly = profile.readOnly
+            sizes = [profile.tmpBytes, profile.tmpInodes, profile.shmBytes]
+        }
+    }
+
+    /// - Throws: `sandbox.host-unreadable`, `sandbox.profile-path-missing`.
+    static func read(for profile: SandboxProfile, generation: UInt64) throws(SandboxError) -> RootTemplate {
+        let host = try HostRoot.read()
+        let hidden = profile.hide.compactMap(canonicalPath)
+        let extras = try extras(of: profile)
+        let planner = TemplatePlanner(host: host, profile: profile, hidden: hidden, extras: extras)
+        return RootTemplate(
+            layout: planner.layout(), hidden: hidden, extras: extras, host: host,
+            identities: (hidden + extras).map { FileIdentity(of: $0) }, generation: generation,
+            shape: Shape(profile))
+    }
+
+    private static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {
+        var paths: [String] = []
+        for entry in profile.readOnly {
+            let isOptional = entry.hasSuffix("?")
+            let path = isOptional ? String(entry.dropLast()) : entry
+            if let canonical = canonicalPath(path) {
+                paths.append(canonical)
+            } else if !isOptional {
+                throw SandboxError(
+                    code: "sandbox.profile-path-missing",
+                    message: "Profile '\(profile.name)' shows '\(path)', which is missing: \(errorText(errno)).",
+                    hint: "Correct 'readOnly' in the profile, or write '\(path)?' if it may be missing.")
+            }
+        }
+        return paths
+    }
+
+    /// Whether an attempt of the profile may begin with it.
+    func suits(_ profile: SandboxProfile) -> Bool { shape == Shape(profile) }
+
+    /// The operations and the descriptors that they name.
+    func operations() throws(SandboxError) -> (mounts: [MountOperation], descriptors: DescriptorList) {
+        let descriptors = DescriptorList()
+        return (try MountSources(descriptors: descriptors, user: nil).operations(layout.mounts), descriptors)
+    }
+}
+
+/// Counts the changes of what is mounted in the agent's namespace. A copy made before a change does not show it, and
+/// keeps busy what was unmounted since.
+final class MountTable: Sendable {
+    private let file: OwnedDescriptor
+    private let changes = Mutex<UInt64>(0)
+
+    init() throws(LinuxError) { file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY) }
+
+    /// How often it has changed so far; proc(5): mountinfo polls as exceptional after each change, once.
+    var generation: UInt64 {
+        changes.withLock { count in
+            var request = pollfd(fd: file.rawValue, events: Int16(POLLPRI), revents: 0)
+            if poll(&request, 1, 0) > 0 { count += 1 }
+            return count
+        }
+    }
+}

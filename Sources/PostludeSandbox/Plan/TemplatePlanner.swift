@@ -1,0 +1,139 @@
+import PostludeCore
+import PostludePlan
+
+/// One operation on the new root, its source still a path: what `PlanBuilder` opens and puts into the plan.
+enum PlannedMount: Hashable, Sendable {
+    /// A path of the host that the agent trusts, with what is mounted below it when `recursive`.
+    case host(String, target: String, recursive: Bool = true)
+    /// The submitter's working directory, opened with the submitter's rights.
+    case working(target: String)
+    /// A directory of the run, which no link may lead away from.
+    case run(String, target: String, readOnly: Bool)
+    case device(DeviceNode)
+    case operation(MountOperation)
+}
+
+/// What a step's file system shows, and how its parts are made.
+struct MountLayout: Hashable, Sendable {
+    var mounts: [PlannedMount] = []
+    var view = InsideView()
+}
+
+/// Lays out the part of a step's file system that depends on the host and the profile alone, so that it can be made
+/// before there is a step; pure.
+///
+/// The host's root is shown read-only, without what a job has no business in; kernel file systems are fresh.
+struct TemplatePlanner {
+    var host: HostRoot
+    var profile: SandboxProfile
+    /// `profile.hide` without links, existing ones only.
+    var hidden: [String]
+    /// `profile.readOnly` without links, existing ones only.
+    var extras: [String]
+
+    func layout() -> MountLayout {
+        var layout = MountLayout()
+        root(&layout)
+        kernel(&layout)
+        temporary(&layout)
+        hide(&layout)
+        for path in extras where layout.view.region(of: path) != .host {
+            layout.mounts.append(.host(path, target: path))
+            layout.view.set(.host, at: path)
+        }
+        return layout
+    }
+
+    private static let kernelDirectories: Set<String> = ["proc", "dev", "sys", "tmp", "run"]
+    /// Parts of /sys that steer or reveal more of the machine than a job needs.
+    private static let maskedSystem = [
+        "/sys/fs/cgroup", "/sys/fs/bpf", "/sys/fs/pstore", "/sys/firmware", "/sys/kernel/debug", "/sys/kernel/tracing",
+        "/sys/kernel/security", "/sys/devices/virtual/powercap",
+    ]
+
+    private func root(_ layout: inout MountLayout) {
+        let hiddenHere = Set(hidden)
+        for entry in host.entries where !Self.kernelDirectories.contains(entry.name) {
+            let path = "/" + entry.name
+            switch entry.kind {
+            case .link(let text): layout.mounts.append(.operation(.symlink(target: path, text: text)))
+            case .directory, .file:
+                if hiddenHere.contains(path) {
+                    // Not bound at all: cheaper than a cover, and nothing lies beneath.
+                    if entry.kind == .directory { layout.mounts.append(directory(path)) }
+                } else {
+                    layout.mounts.append(.host(path, target: path))
+                }
+            }
+        }
+        // Alone: the cgroup hierarchies, tracefs and whatever else is mounted there are none of a job's business.
+        layout.mounts.append(.host("/sys", target: "/sys", recursive: false))
+        for path in Self.maskedSystem { layout.mounts.append(.operation(.mask(target: path))) }
+        layout.view.set(.kernel, at: "/sys")
+    }
+
+    private func kernel(_ layout: inout MountLayout) {
+        layout.mounts.append(.operation(.proc(target: "/proc")))
+        layout.mounts.append(tmpfs("/dev", bytes: 1 << 20, inodes: 1024, mode: 0o755, noExec: true))
+        for (name, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)]
+            as [(String, UInt32)]
+        {
+            layout.mounts.append(.device(DeviceNode(path: "/dev/\(name)", major: 1, minor: minor)))
+        }
+        layout.mounts.append(.device(DeviceNode(path: "/dev/tty", major: 5, minor: 0)))
+        layout.mounts.append(.operation(.devpts(target: "/dev/pts")))
+        layout.mounts.append(.operation(.symlink(target: "/dev/ptmx", text: "pts/ptmx")))
+        layout.mounts.append(
+            tmpfs("/dev/shm", bytes: profile.shmBytes, inodes: profile.tmpInodes, mode: 0o1777, noExec: true))
+        layout.mounts.append(.operation(.mqueue(target: "/dev/mqueue")))
+        for (name, text) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+            layout.mounts.append(.operation(.symlink(target: "/dev/\(name)", text: "/proc/self/fd\(text)")))
+        }
+        layout.view.set(.kernel, at: "/proc")
+        layout.view.set(.kernel, at: "/dev")
+        layout.view.set(.runtime, at: "/dev/shm")
+    }
+
+    private func temporary(_ layout: inout MountLayout) {
+        for path in ["/tmp", "/var/tmp"] {
+            layout.mounts.append(
+                tmpfs(path, bytes: profile.tmpBytes, inodes: profile.tmpInodes, mode: 0o1777, noExec: false))
+            layout.view.set(.runtime, at: path)
+        }
+        layout.mounts.append(tmpfs("/run", bytes: 16 << 20, inodes: 4096, mode: 0o755, noExec: true))
+        layout.view.set(.runtime, at: "/run")
+    }
+
+    private func hide(_ layout: inout MountLayout) {
+        let top = Set(host.entries.map { "/" + $0.name })
+        // The shorter first: a cover of a directory would bury what was done to its children.
+        for path in hidden.sorted() where layout.view.region(of: path) == .host {
+            layout.view.set(.hidden, at: path)
+            guard !top.contains(path) else { continue }
+            let holdsExtras = extras.contains { InsideView.contains(path, $0) }
+            layout.mounts.append(holdsExtras ? .cover(path) : .operation(.mask(target: path)))
+        }
+    }
+
+    private func directory(_ path: String) -> PlannedMount {
+        .operation(.directory(target: path, mode: 0o755, uid: 0, gid: 0))
+    }
+
+    private func tmpfs(_ path: String, bytes: Int64, inodes: Int64, mode: UInt32, noExec: Bool) -> PlannedMount {
+        .tmpfs(path, bytes: bytes, inodes: inodes, mode: mode, noExec: noExec)
+    }
+}
+
+extension PlannedMount {
+    static func tmpfs(_ path: String, bytes: Int64, inodes: Int64, mode: UInt32, noExec: Bool) -> PlannedMount {
+        .operation(
+            .tmpfs(
+                target: path, bytes: UInt64(max(4096, bytes)), inodes: UInt64(max(16, inodes)), mode: mode,
+                noExec: noExec))
+    }
+
+    /// Empty, and so that mount points can still be made in it where something is bound back.
+    static func cover(_ path: String) -> PlannedMount {
+        .tmpfs(path, bytes: 1 << 20, inodes: 1024, mode: 0o755, noExec: true)
+    }
+}

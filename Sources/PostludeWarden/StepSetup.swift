@@ -1,0 +1,119 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+
+/// What is left to set up in a parked step when its plan is there.
+struct StepSetup {
+    let plan: LaunchPlan
+    let step: Int
+    let resources: StepResources
+    let control: Int32
+
+    private var own: StepPlan { plan.steps[step] }
+
+    /// When this returns, the process has nothing left that the program may not have.
+    func perform(_ root: consuming RootFileSystem) throws(SetupFailure) {
+        if let network = resources.network {
+            try stage(.network) { () throws(LinuxError) in try Namespace.net.enter(network) }
+        }
+        let filter = try seccompProgram()
+        try finish(root)
+        StepMessage(.mounted).send(to: control)
+        try detach()
+        try limitResources()
+        try placeDescriptors()
+        try giveUpPrivileges()
+        try enterWorkingDirectory()
+        if let filter { try stage(.seccomp) { () throws(LinuxError) in try ProcessControl.loadSeccomp(filter) } }
+    }
+
+    private func seccompProgram() throws(SetupFailure) -> [UInt8]? {
+        guard let program = resources.seccomp else { return nil }
+        return try stage(.seccomp) { () throws(LinuxError) in try MemoryFile.content(of: program, limit: 4096 * 8) }
+    }
+
+    private func finish(_ root: consuming RootFileSystem) throws(SetupFailure) {
+        try root.perform(own.mounts)
+        do throws(LinuxError) {
+            try root.seal()
+        } catch {
+            throw SetupFailure(stage: .mount, index: Int(UInt16.max), errno: error.errno)
+        }
+        _ = umask(0o022)
+    }
+
+    /// Away from the host's names, terminal and keys.
+    private func detach() throws(SetupFailure) {
+        try stage(.hostname) { () throws(LinuxError) in try HostName.set(plan.hostname) }
+        guard setsid() >= 0 else { throw SetupFailure(stage: .session, errno: errno) }
+        try stage(.session, index: 1) { () throws(LinuxError) in try Credentials.joinNewSessionKeyring() }
+    }
+
+    private func limitResources() throws(SetupFailure) {
+        // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
+        // core.
+        let core = UInt32(RLIMIT_CORE.rawValue)
+        try stage(.resourceLimit, index: Int(UInt16.max)) { () throws(LinuxError) in
+            let hard = try ProcessControl.limit(resource: core).hard
+            try ProcessControl.setLimit(resource: core, soft: min(1, hard), hard: min(1, hard))
+        }
+        for (index, limit) in own.resourceLimits.enumerated() where limit.resource != core {
+            try stage(.resourceLimit, index: index) { () throws(LinuxError) in
+                try ProcessControl.setLimit(resource: limit.resource, soft: limit.soft, hard: limit.hard)
+            }
+        }
+    }
+
+    private func placeDescriptors() throws(SetupFailure) {
+        try stage(.descriptors) { () throws(LinuxError) in
+            // A program opens /dev/stdout by name with its own user's rights.
+            guard fchown(resources.output, own.uid, own.gid) == 0, fchown(resources.error, own.uid, own.gid) == 0
+            else { throw LinuxError(last: "fchown") }
+            // What came by message has numbers above these.
+            for (place, source) in [resources.input, resources.output, resources.error].enumerated() {
+                guard dup2(source, Int32(place)) >= 0 else { throw LinuxError(last: "dup2") }
+            }
+            try ProcessControl.closeDescriptors(from: control + 1)
+        }
+    }
+
+    private func giveUpPrivileges() throws(SetupFailure) {
+        try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
+        try stage(.credentials) { () throws(LinuxError) in
+            try Credentials.become(uid: own.uid, gid: own.gid, groups: own.groups)
+        }
+        try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
+        // Once more after the user: changing it clears the death signal.
+        try stage(.session, index: 2) { () throws(LinuxError) in
+            try ProcessControl.setParentDeathSignal(SIGKILL)
+            try ProcessControl.setNotDumpable()
+        }
+        try stage(.noNewPrivileges) { () throws(LinuxError) in try Credentials.setNoNewPrivileges() }
+    }
+
+    private func enterWorkingDirectory() throws(SetupFailure) {
+        try stage(.workingDirectory) { () throws(LinuxError) in
+            guard chdir(own.workingDirectory) == 0 else { throw LinuxError(last: "chdir") }
+            // A directory that is not below the root reads as "(unreachable)/...".
+            var first: UInt8 = 0
+            try withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { (buffer) throws(LinuxError) in
+                guard getcwd(buffer.baseAddress, buffer.count) != nil else { throw LinuxError(last: "getcwd") }
+                first = UInt8(bitPattern: buffer[0])
+            }
+            guard first == UInt8(ascii: "/") else { throw LinuxError("getcwd", errno: ENOTDIR) }
+        }
+    }
+}
+
+extension RootFileSystem {
+    /// - Throws: stage `mount` with the place of the operation that failed.
+    mutating func perform(_ operations: [MountOperation]) throws(SetupFailure) {
+        for (index, operation) in operations.enumerated() {
+            do throws(LinuxError) {
+                try perform(operation)
+            } catch {
+                throw SetupFailure(stage: .mount, index: index, errno: error.errno)
+            }
+        }
+    }
+}
