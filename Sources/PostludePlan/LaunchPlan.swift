@@ -161,4 +161,3 @@ public enum MountOperation: Hashable, Sendable {
     /// Makes the mount at target (and what is below it) read-only.
     case readOnly(target: String)
 }
-

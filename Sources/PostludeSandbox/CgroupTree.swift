@@ -105,7 +105,8 @@ struct CgroupTree: Hashable, Sendable {
             guard let known = CgroupWrite.Controller(rawValue: controller.rawValue) else { continue }
             cgroups[known] = "\(directory)/\(slot)"
         }
-        return PrepareRequest(cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true, template: template)
+        return PrepareRequest(
+            cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true, template: template)
     }
 
     /// Removes a slot's directories, those of its steps first; what is gone already is fine.

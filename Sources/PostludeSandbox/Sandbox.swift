@@ -283,7 +283,8 @@ public final class Sandbox: Sendable {
         let plain = try filter(allowing: [], for: spec.profile)
         let granting = try filter(allowing: nodes, for: spec.profile)
         let builder = PlanBuilder(
-            layout: tree.layout, template: prepared, seccomp: program.memory.rawValue, grantingFilter: granting?.program.rawValue,
+            layout: tree.layout, template: prepared, seccomp: program.memory.rawValue,
+            grantingFilter: granting?.program.rawValue,
             plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
         let (plan, descriptors) = try builder.build(spec)
         try withExtendedLifetime((program, plain, granting, descriptors)) {

@@ -144,7 +144,9 @@ import Testing
         #expect(missing?.code == "sandbox.warden-missing")
         configuration.wardenPath = "/bin/true"
         let sandbox = try Sandbox(configuration: configuration)
-        let silent = #expect(throws: SandboxError.self) { try sandbox.reserve(for: SandboxProfile(name: "test", seccomp: "main")) }
+        let silent = #expect(throws: SandboxError.self) {
+            try sandbox.reserve(for: SandboxProfile(name: "test", seccomp: "main"))
+        }
         #expect(silent?.code == "sandbox.warden-failed")
         #expect(try sandbox.leftovers().isEmpty)
         withExtendedLifetime(fixture) {}

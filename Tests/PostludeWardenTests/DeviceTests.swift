@@ -68,7 +68,9 @@ struct DeviceTests {
             """,
             devices: [Self.fuse])
         main.mounts.append(
-            .bind(source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false, recursive: true))
+            .bind(
+                source: try harness.builder.source(gate), target: "/gate", readOnly: false, devices: false,
+                recursive: true))
         try harness.launch(try harness.builder.plan(steps: [main]))
         // Opening for writing waits until the step opened it for reading, which is after it opened the device.
         let writer = try OwnedDescriptor.open(gate, O_WRONLY)

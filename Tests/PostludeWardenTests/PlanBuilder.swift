@@ -87,15 +87,19 @@ final class PlanBuilder {
                 let text = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
                 mounts.append(.symlink(target: path, text: text))
             } else {
-                mounts.append(.bind(source: try source(path), target: path, readOnly: true, devices: false, recursive: true))
+                mounts.append(
+                    .bind(source: try source(path), target: path, readOnly: true, devices: false, recursive: true))
             }
         }
-        mounts.append(.bind(source: try source("/sys"), target: "/sys", readOnly: true, devices: false, recursive: false))
+        mounts.append(
+            .bind(source: try source("/sys"), target: "/sys", readOnly: true, devices: false, recursive: false))
         mounts.append(.mask(target: "/sys/firmware"))
         mounts.append(.tmpfs(target: "/dev", bytes: 65536, inodes: 256, mode: 0o755, noExec: true))
         for name in ["null", "zero", "full", "random", "urandom", "tty"] {
             mounts.append(
-                .bind(source: try source("/dev/" + name), target: "/dev/" + name, readOnly: false, devices: true, recursive: true))
+                .bind(
+                    source: try source("/dev/" + name), target: "/dev/" + name, readOnly: false, devices: true,
+                    recursive: true))
         }
         for (name, text) in [
             ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"),

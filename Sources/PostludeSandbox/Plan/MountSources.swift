@@ -42,7 +42,9 @@ final class MountSources {
             let source = try descriptors.shared("run:" + path) { () throws(SandboxError) in
                 try runDirectory(path, isWritable: !readOnly)
             }
-            return .bind(source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false, recursive: true)
+            return .bind(
+                source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false,
+                recursive: true)
         case .device(let node):
             let source = try descriptors.shared("device:\(node)") { () throws(SandboxError) in try device(node) }
             return .bind(source: source, target: node.path, readOnly: false, devices: true, recursive: false)
