@@ -73,10 +73,11 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         return Pipe(reader: namespace, writer: configuration)
     }
 
-    public borrowing func bringLoopbackUp() throws(LinuxError) {
+    /// Brings loopback up or down; the former takes the kernel a tenth of a millisecond and more.
+    public borrowing func setLoopback(up: Bool) throws(LinuxError) {
         let raw = configuration.rawValue
         // IFF_UP | IFF_RUNNING
-        _ = try retrying("ioctl", "lo") { linux_set_interface_flags(raw, "lo", 0x41) }
+        _ = try retrying("ioctl", "lo") { linux_set_interface_flags(raw, "lo", up ? 0x41 : 0) }
     }
 }
 

@@ -1,4 +1,4 @@
-/// Layout: `PLPR`, u16 version, u16 zero, list of (u8 controller, text path), two flags, list of mount
+/// Layout: `PLPR`, u16 version, u16 zero, list of (u8 controller, text path), three flags, list of mount
 /// operations.
 extension PrepareRequest {
     static let magic: UInt32 = 0x5250_4C50  // "PLPR"
@@ -14,6 +14,7 @@ extension PrepareRequest {
         }
         writer.flag(isHybrid)
         writer.flag(makesNetworkNamespace)
+        writer.flag(bringsLoopbackUp)
         writer.list(template) { $1.encode(to: &$0) }
         return writer.bytes
     }
@@ -39,6 +40,7 @@ extension PrepareRequest {
         }
         self.init(
             cgroups: cgroups, isHybrid: try reader.flag("flag"), makesNetworkNamespace: try reader.flag("flag"),
+            bringsLoopbackUp: try reader.flag("flag"),
             template: try reader.list("mounts", limit: 4096) { (reader) throws(PlanError) in
                 try MountOperation(from: &reader)
             })

@@ -9,16 +9,19 @@ public struct PrepareRequest: Hashable, Sendable {
     /// step's first process).
     public var isHybrid: Bool
     public var makesNetworkNamespace: Bool
+    /// Whether its loopback is brought up.
+    public var bringsLoopbackUp: Bool
     /// The root that every step of the attempt begins with, made on an empty tmpfs.
     public var template: [MountOperation]
 
     public init(
         cgroups: [CgroupWrite.Controller: String], isHybrid: Bool, makesNetworkNamespace: Bool,
-        template: [MountOperation] = []
+        bringsLoopbackUp: Bool = false, template: [MountOperation] = []
     ) {
         self.cgroups = cgroups
         self.isHybrid = isHybrid
         self.makesNetworkNamespace = makesNetworkNamespace
+        self.bringsLoopbackUp = bringsLoopbackUp
         self.template = template
     }
 }

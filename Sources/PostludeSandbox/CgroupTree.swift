@@ -97,7 +97,9 @@ struct CgroupTree: Hashable, Sendable {
     func path(of slot: String) -> String { "\(layout.unified)/\(slot)" }
 
     /// Makes a slot's directories.
-    func make(slot: String, template: [MountOperation]) throws(LinuxError) -> PrepareRequest {
+    func make(
+        slot: String, template: [MountOperation], bringsLoopbackUp: Bool
+    ) throws(LinuxError) -> PrepareRequest {
         var cgroups: [CgroupWrite.Controller: String] = [:]
         for directory in layout.directories { _ = try Cgroup(creating: "\(directory)/\(slot)") }
         cgroups[.unified] = path(of: slot)
@@ -106,7 +108,8 @@ struct CgroupTree: Hashable, Sendable {
             cgroups[known] = "\(directory)/\(slot)"
         }
         return PrepareRequest(
-            cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true, template: template)
+            cgroups: cgroups, isHybrid: layout.isHybrid, makesNetworkNamespace: true,
+            bringsLoopbackUp: bringsLoopbackUp, template: template)
     }
 
     /// Removes a slot's directories, those of its steps first; what is gone already is fine.

@@ -29,7 +29,7 @@ public final class Sandbox: Sendable {
         var idle: [String] = []
         var wardens: [String: WardenProcess] = [:]
         /// What wardens without a plan have made ahead.
-        var templates: [String: RootTemplate] = [:]
+        var templates: [String: PreparedRoot] = [:]
         /// What the pool is for.
         var profiles: [SandboxProfile] = []
         /// Wardens whose slots are removed as soon as they are empty.
@@ -100,9 +100,9 @@ public final class Sandbox: Sendable {
         for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
         let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
             guard !state.isShutDown else { return ([], []) }
-            let stale = state.idle.filter { slot in !wanted.contains { $0 == state.templates[slot] } }
+            let stale = state.idle.filter { slot in !wanted.contains { $0 == state.templates[slot]?.template } }
             let missing = wanted.flatMap { template in
-                let present = state.idle.count { state.templates[$0] == template }
+                let present = state.idle.count { state.templates[$0]?.template == template }
                 return Array(repeating: template, count: max(0, configuration.poolSize - present))
             }
             return (missing, stale)
@@ -159,12 +159,14 @@ public final class Sandbox: Sendable {
     private func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
         // The count first: a change in between shows at the next look.
         let generation = mountTable.generation
-        return try RootTemplate.read(for: profile, generation: generation)
+        return try RootTemplate(for: profile, generation: generation)
     }
 
     private func takeIdle(_ template: RootTemplate) -> String? {
         state.withLock { state in
-            guard let index = state.idle.firstIndex(where: { state.templates[$0] == template }) else { return nil }
+            guard let index = state.idle.firstIndex(where: { state.templates[$0]?.template == template }) else {
+                return nil
+            }
             return state.idle.remove(at: index)
         }
     }
@@ -228,10 +230,12 @@ public final class Sandbox: Sendable {
 
     private func start(_ template: RootTemplate) throws(SandboxError) -> WardenProcess {
         let slot = CgroupTree.newSlot()
+        let layout = template.layout()
         let warden: WardenProcess
         do {
-            let (mounts, descriptors) = try template.operations()
-            let request = try tree.make(slot: slot, template: mounts)
+            let (mounts, descriptors) = try RootTemplate.operations(of: layout)
+            let request = try tree.make(
+                slot: slot, template: mounts, bringsLoopbackUp: template.network == .loopback)
             let inode = try Cgroup(opening: tree.path(of: slot)).inode()
             warden = try withExtendedLifetime(descriptors) {
                 try WardenProcess.start(
@@ -245,7 +249,7 @@ public final class Sandbox: Sendable {
         }
         state.withLock { state in
             state.wardens[slot] = warden
-            state.templates[slot] = template
+            state.templates[slot] = PreparedRoot(template: template, layout: layout)
         }
         watch(warden)
         return warden
@@ -261,7 +265,7 @@ public final class Sandbox: Sendable {
             throw SandboxError.wardenFailed(
                 "It is not one that this agent has prepared.", path: configuration.wardenPath)
         }
-        guard prepared.suits(spec.profile) else {
+        guard prepared.template.suits(spec.profile) else {
             throw SandboxError.wardenFailed(
                 "It was prepared for another profile than '\(spec.profile.name)'.", path: configuration.wardenPath)
         }
@@ -283,7 +287,7 @@ public final class Sandbox: Sendable {
         let plain = try filter(allowing: [], for: spec.profile)
         let granting = try filter(allowing: nodes, for: spec.profile)
         let builder = PlanBuilder(
-            layout: tree.layout, template: prepared, seccomp: program.memory.rawValue,
+            layout: tree.layout, prepared: prepared, seccomp: program.memory.rawValue,
             grantingFilter: granting?.program.rawValue,
             plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
         let (plan, descriptors) = try builder.build(spec)

@@ -14,6 +14,7 @@ final class Attempt {
     private let grace: Timer
     private var starter: StepStarter?
     private var parked: [Int: ParkedStep] = [:]
+    private var writtenLimits: [String: String]?
 
     private var running: [Int: RunningStep] = [:]
     /// Ended, but what they hold is let go only after their end was written.
@@ -62,9 +63,7 @@ final class Attempt {
     private func begin() {
         do throws(SetupFailure) {
             parked[plan.steps.count - 1] = preparation.takeMain()
-            let limits = try StepStarter.write(plan.limits, label: "") { preparation.directory(of: $0) }
-            starter = StepStarter(
-                sent: sent, preparation: preparation, network: try network(), attemptLimits: limits)
+            starter = StepStarter(sent: sent, preparation: preparation, network: try network())
             try parkOthers()
             if plan.timeoutMilliseconds > 0 {
                 try stage(.plan) { () throws(LinuxError) in
@@ -76,6 +75,14 @@ final class Attempt {
             return
         }
         act(progress.begin(plan.steps.map(\.role)))
+    }
+
+    /// Written while the first step is set up, and before it is let go.
+    private func attemptLimits() throws(SetupFailure) -> [String: String] {
+        if let writtenLimits { return writtenLimits }
+        let limits = try StepStarter.write(plan.limits, label: "") { preparation.directory(of: $0) }
+        writtenLimits = limits
+        return limits
     }
 
     /// All at once, so that each step but the first is set up while others run.
@@ -99,7 +106,7 @@ final class Attempt {
         let parked = parked.removeValue(forKey: index)
         do throws(SetupFailure) {
             guard let parked else { throw SetupFailure(stage: .clone, errno: ECHILD) }
-            let step = try starter.start(index, parked: parked)
+            let step = try starter.start(index, parked: parked, attemptLimits: attemptLimits)
             running[index] = step
             try stage(.descriptors) { () throws(LinuxError) in
                 try epoll.add(step.control, .readable, token: Token(.control, index).raw)

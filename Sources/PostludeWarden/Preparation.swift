@@ -14,6 +14,7 @@ final class Preparation {
     let cgroup: Cgroup
     let legacy: [CgroupController: String]
     private var network: NetworkNamespace?
+    private var isLoopbackUp = false
     private let groundwork: Groundwork
     private var main: ParkedStep?
     let hostNamespaces: [String: UInt64]
@@ -35,7 +36,12 @@ final class Preparation {
         }
         null = try Self.stage(.descriptors) { () throws(LinuxError) in try OwnedDescriptor.open("/dev/null", O_RDWR) }
         if request.makesNetworkNamespace {
-            network = try Self.stage(.network) { () throws(LinuxError) in try NetworkNamespace() }
+            network = try Self.stage(.network) { () throws(LinuxError) in
+                let network = try NetworkNamespace()
+                if request.bringsLoopbackUp { try network.setLoopback(up: true) }
+                return network
+            }
+            isLoopbackUp = request.bringsLoopbackUp
         } else {
             network = nil
         }
@@ -96,7 +102,8 @@ final class Preparation {
     func makeNetwork(withLoopback: Bool) throws(LinuxError) -> Int32 {
         let ready = network?.descriptor.rawValue ?? -1
         if ready < 0 { network = try NetworkNamespace() }
-        if withLoopback { try network?.bringLoopbackUp() }
+        if withLoopback != isLoopbackUp { try network?.setLoopback(up: withLoopback) }
+        isLoopbackUp = withLoopback
         return network?.descriptor.rawValue ?? -1
     }
 

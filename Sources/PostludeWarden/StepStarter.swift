@@ -8,9 +8,6 @@ struct StepStarter {
     let preparation: Preparation
     /// The attempt's network namespace; -1 for the host's.
     let network: Int32
-    /// Read back after the attempt's limits were written.
-    let attemptLimits: [String: String]
-
     /// Writes limits and reads them back, by `controller/file`.
     static func write(
         _ limits: [CgroupWrite], label: String, directory: (CgroupController) -> String?
@@ -29,8 +26,11 @@ struct StepStarter {
         return readBack
     }
 
-    /// Has one parked step set up; it is not let go before its receipt was read.
-    func start(_ index: Int, parked: ParkedStep) throws(SetupFailure) -> RunningStep {
+    /// Has one parked step set up; it is not let go before its receipt was read. `attemptLimits` writes the attempt's
+    /// limits, once, and gives what was read back.
+    func start(
+        _ index: Int, parked: ParkedStep, attemptLimits: () throws(SetupFailure) -> [String: String]
+    ) throws(SetupFailure) -> RunningStep {
         let step = sent.plan.steps[index]
         let cgroup = try stage(.cgroup) { () throws(LinuxError) in try preparation.cgroup.child(step.name) }
         let legacy = StepCgroups.legacy(of: step.name, below: preparation.legacy)
@@ -46,7 +46,8 @@ struct StepStarter {
         defer { for tree in trees { close(tree) } }
         try parked.setUp(resources, trees: trees)
         // While it does: limits and filter have to be there before the program is, not before our own code.
-        let limits = try Self.write(step.limits, label: step.name + "/") { legacy[$0] ?? cgroup.path }
+        var limits = try attemptLimits()
+        limits.merge(try Self.write(step.limits, label: step.name + "/") { legacy[$0] ?? cgroup.path }) { $1 }
         var programs: [UInt32] = []
         if let filter = step.deviceFilter {
             programs = try stage(.deviceFilter) { () throws(LinuxError) in
@@ -56,8 +57,7 @@ struct StepStarter {
         }
         var receipt = ReceiptReader(pid: parked.pid)
         receipt.readCgroup(
-            limits: attemptLimits.merging(limits) { $1 }, programs: programs,
-            hostNamespaces: preparation.hostNamespaces)
+            limits: limits, programs: programs, hostNamespaces: preparation.hostNamespaces)
         let null = preparation.null.rawValue
         return RunningStep(
             index: index, plan: step, cgroup: cgroup, legacy: legacy, parked: parked,

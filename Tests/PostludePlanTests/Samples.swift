@@ -31,7 +31,7 @@ enum Samples {
 
     static let request = PrepareRequest(
         cgroups: [.unified: "/sys/fs/cgroup/unified/x", .memory: "/sys/fs/cgroup/memory/x"], isHybrid: true,
-        makesNetworkNamespace: true)
+        makesNetworkNamespace: true, bringsLoopbackUp: true, template: mounts)
 
     static let receipt = StepReceipt(
         namespaces: ["pid": 4_026_532_000, "net": 1], hostNamespaces: ["pid": 2, "net": 1], cgroupText: "0::/x/main\n",

@@ -21,7 +21,10 @@ import Testing
         masked: [String] = []
     ) -> MountPlanner {
         let profile = SandboxProfile(name: "test", seccomp: "main")
-        let template = TemplatePlanner(host: host, profile: profile, hidden: hidden, extras: extras).layout()
+        let template = TemplatePlanner(
+            host: host, hidden: hidden, extras: extras, tmpBytes: profile.tmpBytes, tmpInodes: profile.tmpInodes,
+            shmBytes: profile.shmBytes
+        ).layout()
         return MountPlanner(
             template: template, profile: profile,
             user: UserIdentity(name: "ada", uid: 1000, gid: 1000, home: home),

@@ -8,7 +8,7 @@ import PostludePlan
 struct PlanBuilder {
     var layout: CgroupLayout
     /// What the warden has made ahead.
-    var template: RootTemplate
+    var prepared: PreparedRoot
     /// The compiled seccomp program (a sealed memfd); the caller's.
     var seccomp: Int32
     /// The loaded device filters with and without the attempt's devices; the caller's. nil where the host has none.
@@ -23,7 +23,8 @@ struct PlanBuilder {
         let state = Self.stateDirectory(of: spec)
         let masked = hiddenPaths.map(Self.withoutLinks)
         let rule = WorkingDirectoryRule(
-            privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 }, hidden: template.hidden,
+            privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 },
+            hidden: prepared.template.hidden,
             state: state, home: canonicalPath(spec.user.home))
         let resolver =
             profile.network == .host || spec.steps.contains { $0.network == .host }
@@ -36,8 +37,9 @@ struct PlanBuilder {
                 paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)
             }
             let planner = MountPlanner(
-                template: template.layout, profile: profile, user: spec.user, directories: spec.directories,
-                working: paths.working, hidden: template.hidden, extras: template.extras, state: state,
+                template: prepared.layout, profile: profile, user: spec.user, directories: spec.directories,
+                working: paths.working, hidden: prepared.template.hidden, extras: prepared.template.extras,
+                state: state,
                 resolver: resolver, masked: masked)
             let shared = planner.shared()
             let lookup = ProgramLookup(

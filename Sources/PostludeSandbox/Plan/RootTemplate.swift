@@ -4,10 +4,9 @@ import PostludeLinux
 import PostludePlan
 import Synchronization
 
-/// The root that every attempt of a profile begins with, as the host is at one moment. Wardens make it ahead; one whose
-/// template is no longer what the host and the profile say is not used.
+/// What the root depends on that every attempt of a profile begins with, as the host is at one moment. Wardens make that
+/// root ahead; one whose template is no longer what the host and the profile say is not used.
 struct RootTemplate: Hashable, Sendable {
-    let layout: MountLayout
     /// What the profile hides and shows, without links.
     let hidden: [String]
     let extras: [String]
@@ -22,25 +21,39 @@ struct RootTemplate: Hashable, Sendable {
     private struct Shape: Hashable, Sendable {
         var hide: [String]
         var readOnly: [String]
-        var sizes: [Int64]
+        var tmpBytes: Int64
+        var tmpInodes: Int64
+        var shmBytes: Int64
+        var network: SandboxProfile.Network
 
         init(_ profile: SandboxProfile) {
             hide = profile.hide
             readOnly = profile.readOnly
-            sizes = [profile.tmpBytes, profile.tmpInodes, profile.shmBytes]
+            tmpBytes = profile.tmpBytes
+            tmpInodes = profile.tmpInodes
+            shmBytes = profile.shmBytes
+            network = profile.network
         }
     }
 
     /// - Throws: `sandbox.host-unreadable`, `sandbox.profile-path-missing`.
-    static func read(for profile: SandboxProfile, generation: UInt64) throws(SandboxError) -> RootTemplate {
-        let host = try HostRoot.read()
-        let hidden = profile.hide.compactMap(canonicalPath)
-        let extras = try extras(of: profile)
-        let planner = TemplatePlanner(host: host, profile: profile, hidden: hidden, extras: extras)
-        return RootTemplate(
-            layout: planner.layout(), hidden: hidden, extras: extras, host: host,
-            identities: (hidden + extras).map { FileIdentity(of: $0) }, generation: generation,
-            shape: Shape(profile))
+    init(for profile: SandboxProfile, generation: UInt64) throws(SandboxError) {
+        host = try HostRoot.read()
+        hidden = profile.hide.compactMap(canonicalPath)
+        extras = try Self.extras(of: profile)
+        identities = (hidden + extras).map { FileIdentity(of: $0) }
+        self.generation = generation
+        shape = Shape(profile)
+    }
+
+    var network: SandboxProfile.Network { shape.network }
+
+    /// The mounts and what they show.
+    func layout() -> MountLayout {
+        TemplatePlanner(
+            host: host, hidden: hidden, extras: extras, tmpBytes: shape.tmpBytes, tmpInodes: shape.tmpInodes,
+            shmBytes: shape.shmBytes
+        ).layout()
     }
 
     private static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {
@@ -63,11 +76,19 @@ struct RootTemplate: Hashable, Sendable {
     /// Whether an attempt of the profile may begin with it.
     func suits(_ profile: SandboxProfile) -> Bool { shape == Shape(profile) }
 
-    /// The operations and the descriptors that they name.
-    func operations() throws(SandboxError) -> (mounts: [MountOperation], descriptors: DescriptorList) {
+    /// The operations of a layout and the descriptors that they name.
+    static func operations(
+        of layout: MountLayout
+    ) throws(SandboxError) -> (mounts: [MountOperation], descriptors: DescriptorList) {
         let descriptors = DescriptorList()
         return (try MountSources(descriptors: descriptors, user: nil).operations(layout.mounts), descriptors)
     }
+}
+
+/// What a warden has made ahead.
+struct PreparedRoot: Hashable, Sendable {
+    var template: RootTemplate
+    var layout: MountLayout
 }
 
 /// Counts the changes of what is mounted in the agent's namespace. A copy made before a change does not show it, and

@@ -25,11 +25,13 @@ struct MountLayout: Hashable, Sendable {
 /// The host's root is shown read-only, without what a job has no business in; kernel file systems are fresh.
 struct TemplatePlanner {
     var host: HostRoot
-    var profile: SandboxProfile
-    /// `profile.hide` without links, existing ones only.
+    /// What the profile hides, without links, existing ones only.
     var hidden: [String]
-    /// `profile.readOnly` without links, existing ones only.
+    /// What it shows all the same, likewise.
     var extras: [String]
+    var tmpBytes: Int64
+    var tmpInodes: Int64
+    var shmBytes: Int64
 
     func layout() -> MountLayout {
         var layout = MountLayout()
@@ -84,7 +86,7 @@ struct TemplatePlanner {
         layout.mounts.append(.operation(.devpts(target: "/dev/pts")))
         layout.mounts.append(.operation(.symlink(target: "/dev/ptmx", text: "pts/ptmx")))
         layout.mounts.append(
-            tmpfs("/dev/shm", bytes: profile.shmBytes, inodes: profile.tmpInodes, mode: 0o1777, noExec: true))
+            tmpfs("/dev/shm", bytes: shmBytes, inodes: tmpInodes, mode: 0o1777, noExec: true))
         layout.mounts.append(.operation(.mqueue(target: "/dev/mqueue")))
         for (name, text) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
             layout.mounts.append(.operation(.symlink(target: "/dev/\(name)", text: "/proc/self/fd\(text)")))
@@ -97,7 +99,7 @@ struct TemplatePlanner {
     private func temporary(_ layout: inout MountLayout) {
         for path in ["/tmp", "/var/tmp"] {
             layout.mounts.append(
-                tmpfs(path, bytes: profile.tmpBytes, inodes: profile.tmpInodes, mode: 0o1777, noExec: false))
+                tmpfs(path, bytes: tmpBytes, inodes: tmpInodes, mode: 0o1777, noExec: false))
             layout.view.set(.runtime, at: path)
         }
         layout.mounts.append(tmpfs("/run", bytes: 16 << 20, inodes: 4096, mode: 0o755, noExec: true))
