@@ -3,6 +3,7 @@ import PostludeCore
 import PostludeDevices
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 
 extension Engine {
     /// Takes an attempt's devices back: no more access, nobody left, nobody who still holds one. Then the run finishes.
@@ -69,29 +70,31 @@ extension Engine {
         let baselines = Dictionary(stored.leases.map { ($0.device, $0.baseline) }) { first, _ in first }
         var pause = Duration.milliseconds(5)
         while true {
-            var verdicts: [Run.DeviceVerdict] = []
-            for id in lease.devices {
-                let verdict = try await verdict(on: id, baseline: baselines[id] ?? nil)
-                verdicts.append(Run.DeviceVerdict(id, isEmpty ? verdict : .held(verdict.holders)))
+            let found = try await look(at: lease.devices.map { ($0, baselines[$0] ?? nil) })
+            let verdicts = lease.devices.map { id in
+                let verdict = found[id] ?? .held([])
+                return Run.DeviceVerdict(id, isEmpty ? verdict : .held(verdict.holders))
             }
             let isOver = ContinuousClock.now >= deadline || !isEmpty
             if isOver || verdicts.allSatisfy({ $0.verdict == .free }) { return verdicts }
             // The kernel tells nobody when another process closes a device, so here, and until the deadline only, we
             // have to look again.
-            try await Task.sleep(until: min(deadline, .now + pause), clock: .continuous)
+            try await PostludeThreads.pause(until: min(deadline, .now + pause))
             pause = min(pause * 2, .milliseconds(500))
         }
     }
 
-    /// A device that cannot be looked at is not free.
-    private func verdict(on id: String, baseline: String?) async throws -> ReleaseVerdict {
-        guard let device = try await device(id) else { return .held([]) }
-        let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
-        do {
-            return try await offload { try ReleaseCheck.verdict(of: device, excluding: excused ?? HolderBaseline()) }
-        } catch let error as DeviceError {
-            logger.error("a device cannot be verified", metadata: ["device": "\(id)", "error": "\(error)"])
-            return .held([])
+    /// Who holds the devices, by id, in one look at the processes. A device that is missing in it could not be looked at,
+    /// and is not free.
+    private func look(at leased: [(id: String, baseline: String?)]) async throws -> [String: ReleaseVerdict] {
+        var known: [(device: Device, baseline: HolderBaseline)] = []
+        for (id, baseline) in leased {
+            guard let device = try await device(id) else { continue }
+            let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
+            known.append((device, excused ?? HolderBaseline()))
+        }
+        return ReleaseCheck.verdicts(of: known) { device, error in
+            logger.error("a device cannot be verified", metadata: ["device": "\(device.id)", "error": "\(error)"])
         }
     }
 
@@ -143,9 +146,9 @@ extension Engine {
     public func recheckDevices() async throws -> [String] {
         var freed: [String] = []
         for (device, attempt, baseline) in try await store.quarantined() {
-            guard try await isSlotEmpty(attempt), try await verdict(on: device.id, baseline: baseline) == .free else {
-                continue
-            }
+            guard try await isSlotEmpty(attempt),
+                try await look(at: [(device.id, baseline)])[device.id] == .free
+            else { continue }
             inbox.take(try await store.clear(device.id, of: attempt.run, at: .now).owed)
             logger.notice("a quarantined device is free", metadata: ["device": "\(device.id)"])
             freed.append(device.id)
@@ -158,7 +161,7 @@ extension Engine {
         defer { inbox.rechecked() }
         do {
             while try await !store.quarantined().isEmpty {
-                try await Task.sleep(for: .seconds(configuration.quarantineRecheckSeconds))
+                try await pause(for: .seconds(configuration.quarantineRecheckSeconds))
                 try await recheckDevices()
             }
         } catch is CancellationError {

@@ -1,6 +1,7 @@
 import PostludeCore
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 
 extension Engine {
     private enum Word: Sendable {
@@ -75,7 +76,7 @@ extension Engine {
             } catch let error as StoreError where error.isTemporary {
                 logger.error("the store has no room, trying again", metadata: ["error": "\(error)"])
             }
-            try await Task.sleep(for: pause)
+            try await PostludeThreads.pause(for: pause)
             pause = min(pause * 2, .seconds(10))
         }
     }

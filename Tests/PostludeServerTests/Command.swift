@@ -128,6 +128,11 @@ struct OwnAgent: Sendable {
         }
     }
 
+    /// Waits until the process has ended: then it has no program any more, whether somebody has reaped it or not.
+    func awaitDeath(of pid: Int32) async {
+        while access("/proc/\(pid)/exe", F_OK) == 0 { await Task.yield() }
+    }
+
     /// Stops what runs, then the agent.
     private func end() async {
         do {
