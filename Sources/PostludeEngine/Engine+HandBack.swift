@@ -18,13 +18,18 @@ extension Engine {
         }
         let deadline = ContinuousClock.now + .seconds(configuration.releaseDeadlineSeconds)
         var notes: [Diagnostic] = []
-        var isEmpty = true
-        if let warden = try identity(stored) {
-            isEmpty = await emptied(warden, until: deadline)
-            if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
+        let verdicts: [Run.DeviceVerdict]
+        if let freed = inbox.takeFreed(attempt), freed == Set(active.lease.devices) {
+            verdicts = active.lease.devices.map { Run.DeviceVerdict($0, .free) }
+        } else {
+            var isEmpty = true
+            if let warden = try identity(stored) {
+                isEmpty = await emptied(warden, until: deadline)
+                if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
+            }
+            verdicts = try await self.verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         }
         var leavings = await leavings(of: run)
-        let verdicts = try await verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         leavings.notes = notes + leavings.notes
         let (final, time) = (leavings, Timestamp.now)
         var hooks: Store.Forethought?
@@ -42,6 +47,26 @@ extension Engine {
                 "run changed",
                 metadata: ["run": "\(attempt.run)", "status": "\(transition.state.status.rawValue)"])
             if let hooks, transition.state == .finished(hooks.outcome) { tell(hooks.decisions, of: attempt.run) }
+        }
+    }
+
+    /// Takes the devices of an attempt back as soon as its warden said that all has ended, while that word is still on
+    /// its way to the disk. What it finds counts only if everything is free at the first look; if not, or if looking
+    /// fails, the hand-back does it all itself, with its deadline.
+    func freeAhead(_ attempt: AttemptID) async {
+        do {
+            guard let stored = try await store.attempt(attempt), let warden = try identity(stored) else { return }
+            // Before the look: whoever could still open a device would not be found.
+            try sandbox.revokeDevices(warden)
+            guard try sandbox.isEmpty(warden, stepsOnly: true) else { return }
+            let leased = stored.leases.map { (id: $0.device, baseline: $0.baseline) }
+            let found = leased.isEmpty ? [:] : try await look(at: leased)
+            guard leased.allSatisfy({ found[$0.id] == .free }) else { return }
+            inbox.keepFreed(Set(leased.map(\.id)), of: attempt)
+        } catch {
+            logger.debug(
+                "devices could not be taken back ahead, ignoring",
+                metadata: ["attempt": "\(attempt)", "error": "\(error)"])
         }
     }
 
@@ -121,6 +146,7 @@ extension Engine {
 
     /// Removes the attempt's cgroups. Nobody waits for this.
     func cleanUp(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        _ = inbox.takeFreed(attempt)
         try await quiet()
         if let stored = try await store.attempt(attempt), let warden = try identity(stored) {
             try await sandbox.remove(warden)

@@ -42,7 +42,7 @@ extension Engine {
             spec = try planner.spec()
             baselines = try await scanned
             // Last, for nothing may fail between here and the moment the warden is written down.
-            warden = try await offload { try sandbox.reserve() }
+            warden = try sandbox.reserve()
         } catch let error as InputError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as EngineError {
@@ -73,7 +73,7 @@ extension Engine {
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
         }
         do {
-            try await offload { try sandbox.launch(spec, in: warden) }
+            try sandbox.launch(spec, in: warden)
         } catch let error as SandboxError {
             // It is the attempt's by now, but it got no plan and would wait for one for ever.
             sandbox.cancel(warden)

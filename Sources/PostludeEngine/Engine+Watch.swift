@@ -102,9 +102,11 @@ private actor JournalReader {
             let reports = try journal.reports(from: next)
             guard let last = reports.last, !hasEnded else { return hasEnded }
             let (engine, attempt) = (engine, attempt)
+            async let ahead: Void = reports.contains { $0.report.isEnd } ? engine.freeAhead(attempt) : ()
             let applied = try await engine.persistently {
                 try await engine.store.record(reports, of: attempt, at: .now)
             }
+            await ahead
             engine.inbox.take(applied.owed)
             next = max(next, last.sequence + 1)
             hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }
