@@ -43,6 +43,7 @@ let tests: [Target] = [
             "PostludeEngine", "PostludeCore", "PostludeStore", "PostludeSandbox", "PostludeDevices", "PostludeSpec",
             logging, grdb,
         ]),
+    test("PostludeThreadsTests", ["PostludeThreads"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
@@ -70,6 +71,7 @@ let package = Package(
         .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .target(name: "PostludeCore", swiftSettings: house),
         .target(name: "PostludeSpec", dependencies: ["PostludeCore", "Yams"], swiftSettings: house),
+        .target(name: "PostludeThreads", dependencies: ["CLinux"], swiftSettings: house),
         .target(name: "PostludePlan", swiftSettings: house),
         .target(name: "PostludeLinux", dependencies: ["CLinux"], swiftSettings: house),
         .executableTarget(
@@ -80,12 +82,13 @@ let package = Package(
             dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             swiftSettings: house),
         .target(name: "PostludeDevices", dependencies: ["PostludeCore"], swiftSettings: house),
-        .target(name: "PostludeStore", dependencies: ["PostludeCore", grdb], swiftSettings: house),
+        .target(name: "PostludeStore", dependencies: ["PostludeCore", "PostludeThreads", grdb], swiftSettings: house),
         .target(
             name: "PostludeEngine",
             dependencies: [
-                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore", logging,
-                lifecycle,
+                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
+                "PostludeThreads",
+                logging, lifecycle,
             ], swiftSettings: house),
         .target(name: "PostludeReports", dependencies: ["PostludeCore"], swiftSettings: house),
         .target(
@@ -93,8 +96,8 @@ let package = Package(
         .target(
             name: "PostludeServer",
             dependencies: [
-                "PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", hummingbird, httpTypes, logging,
-                lifecycle, nioCore, nioPosix,
+                "PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", "PostludeThreads", hummingbird,
+                httpTypes, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: house),
         .target(
@@ -106,10 +109,11 @@ let package = Package(
             name: "postluded",
             dependencies: [
                 "PostludeCore", "PostludeSpec", "PostludeAPI", "PostludeServer", "PostludeEngine", "PostludeSandbox",
-                "PostludeDevices", "PostludeStore", argumentParser, logging, lifecycle,
+                "PostludeDevices", "PostludeStore", "PostludeThreads", argumentParser, logging, lifecycle,
             ], swiftSettings: house),
         .executableTarget(
-            name: "postlude-bench", dependencies: ["PostludeCore", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
+            name: "postlude-bench",
+            dependencies: ["PostludeCore", "PostludeDevices", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
     ] + tests
 )

@@ -29,7 +29,7 @@ struct RunFollower: Sendable {
                         try await screen.show(event)
                     }
                     break
-                } catch let error as ClientError where error.kind == .lost {
+                } catch let error as ClientError where error.isAgentGone {
                     try await link.restore(after: error)
                 }
             }
@@ -48,7 +48,7 @@ struct RunFollower: Sendable {
                     try await screen.show(buffer.readableBytesView, of: step, stream)
                 }
                 break
-            } catch let error as ClientError where error.kind == .lost {
+            } catch let error as ClientError where error.isAgentGone {
                 try await link.restore(after: error)
             } catch let error as ClientError {
                 try await screen.warn("The output of step '\(step.name)' cannot be shown: \(error.message)")
@@ -58,6 +58,11 @@ struct RunFollower: Sendable {
         try await screen.end(of: step, stream)
         await logs.closed(step)
     }
+}
+
+extension ClientError {
+    /// The agent that answered before has ended, during a request or between two.
+    fileprivate var isAgentGone: Bool { kind == .lost || kind == .notRunning }
 }
 
 /// A step of a run, as events and logs name it.

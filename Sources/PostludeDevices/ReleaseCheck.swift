@@ -26,11 +26,22 @@ public struct ReleaseCheck {
         of device: Device, excluding baseline: HolderBaseline
     ) throws(DeviceError) -> [DeviceHolder] {
         var scan = ProcessScan(nodes: ownNodes(of: device))
-        let result = try scan.run(excluding: [])
+        return try holders(of: device, in: try scan.run(excluding: []), excluding: baseline)
+    }
+
+    private static func holders(
+        of device: Device, in result: ProcessScan.Result, excluding baseline: HolderBaseline
+    ) throws(DeviceError) -> [DeviceHolder] {
         for (pid, refusal) in result.unreadable.sorted(by: { $0.key < $1.key }) {
             guard isSame(pid, baseline.unreadable) else { throw refusal }
         }
-        return result.findings.map(\.holder).filter { $0.how == .inFlight || !isSame($0.pid, baseline.startTimes) }
+        return holders(of: device, in: result).filter { $0.how == .inFlight || !isSame($0.pid, baseline.startTimes) }
+    }
+
+    /// What cannot be told counts for every device.
+    private static func holders(of device: Device, in result: ProcessScan.Result) -> [DeviceHolder] {
+        let own = Set(ownNodes(of: device).map(NodeNumber.init))
+        return result.findings.filter { $0.number.map(own.contains) ?? true }.map(\.holder)
     }
 
     /// The holders of several devices in one pass over the processes, by device id; every device has an entry.
@@ -41,11 +52,7 @@ public struct ReleaseCheck {
         let result = try scan.run(excluding: excluding)
         if let refusal = result.unreadable.min(by: { $0.key < $1.key })?.value { throw refusal }
         var holders: [String: [DeviceHolder]] = [:]
-        for device in devices {
-            let own = Set(ownNodes(of: device).map(NodeNumber.init))
-            holders[device.id] = result.findings.filter { finding in finding.number.map(own.contains) ?? true }.map(
-                \.holder)
-        }
+        for device in devices { holders[device.id] = Self.holders(of: device, in: result) }
         return holders
     }
 
@@ -59,18 +66,30 @@ public struct ReleaseCheck {
     public static func baseline(
         of device: Device, refusing runs: String? = nil
     ) throws(DeviceError) -> HolderBaseline {
-        var scan = ProcessScan(nodes: ownNodes(of: device))
+        try baselines(of: [device], refusing: runs)[device.id] ?? HolderBaseline()
+    }
+
+    /// As `baseline(of:refusing:)` for several devices in one pass over the processes, by device id.
+    public static func baselines(
+        of devices: [Device], refusing runs: String? = nil
+    ) throws(DeviceError) -> [String: HolderBaseline] {
+        var scan = ProcessScan(nodes: devices.flatMap(ownNodes))
         let result = try scan.run(excluding: [])
-        var baseline = HolderBaseline()
-        // A process that is gone by now needs no excuse.
-        for holder in result.findings.map(\.holder) where holder.how != .inFlight {
-            if isOfRun(holder.pid, runs) { throw .stillHeld(device.id, by: holder) }
-            baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
-        }
+        var unreadable: [Int32: UInt64] = [:]
         for pid in result.unreadable.keys where !isOfRun(pid, runs) {
-            baseline.unreadable[pid] = ProcessScan.startTime(of: pid)
+            unreadable[pid] = ProcessScan.startTime(of: pid)
         }
-        return baseline
+        var baselines: [String: HolderBaseline] = [:]
+        for device in devices {
+            var baseline = HolderBaseline(unreadable: unreadable)
+            // A process that is gone by now needs no excuse.
+            for holder in holders(of: device, in: result) where holder.how != .inFlight {
+                if isOfRun(holder.pid, runs) { throw .stillHeld(device.id, by: holder) }
+                baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
+            }
+            baselines[device.id] = baseline
+        }
+        return baselines
     }
 
     /// `free`, or who holds it.
@@ -79,6 +98,29 @@ public struct ReleaseCheck {
     ) throws(DeviceError) -> ReleaseVerdict {
         let holders = try holders(of: device, excluding: baseline)
         return holders.isEmpty ? .free : .held(holders)
+    }
+
+    /// As `verdict(of:excluding:)` for several devices in one pass over the processes; a device that is not among the
+    /// results could not be looked at for the reason that `failed` is told.
+    public static func verdicts(
+        of devices: [(device: Device, baseline: HolderBaseline)], failed: (Device, DeviceError) -> Void
+    ) -> [String: ReleaseVerdict] {
+        var verdicts: [String: ReleaseVerdict] = [:]
+        do throws(DeviceError) {
+            var scan = ProcessScan(nodes: devices.flatMap { ownNodes(of: $0.device) })
+            let result = try scan.run(excluding: [])
+            for (device, baseline) in devices {
+                do throws(DeviceError) {
+                    let holders = try holders(of: device, in: result, excluding: baseline)
+                    verdicts[device.id] = holders.isEmpty ? .free : .held(holders)
+                } catch {
+                    failed(device, error)
+                }
+            }
+        } catch {
+            for (device, _) in devices { failed(device, error) }
+        }
+        return verdicts
     }
 
     private static func ownNodes(of device: Device) -> [DeviceNode] { device.nodes.filter { !$0.isShared } }

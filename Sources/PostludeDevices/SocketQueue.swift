@@ -5,16 +5,16 @@ import Glibc
 struct SocketQueue {
     /// /proc/<pid>/fdinfo, opened for the first socket; -1 before.
     private var directory: Int32 = -1
-    private let path: String
+    private let process: Int32
 
-    /// - Parameter path: /proc/<pid>, or that of a thread.
-    init(of path: String) { self.path = "\(path)/fdinfo" }
+    /// - Parameter process: /proc/<pid>, or that of a thread, which stays open for as long.
+    init(of process: Int32) { self.process = process }
 
     /// - Parameter name: the socket's number, as its entry in /proc/<pid>/fd says it.
     /// - Throws: the errno of a failure; a socket or process that is gone holds nothing.
     mutating func holdsDescriptors(_ name: UnsafePointer<CChar>) throws(Failure) -> Bool {
         if directory < 0 {
-            directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            directory = openat(process, "fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             if directory < 0 { return try Self.nothing(errno) }
         }
         let file = openat(directory, name, O_RDONLY | O_CLOEXEC)
@@ -23,7 +23,7 @@ struct SocketQueue {
         var count = QueuedCount()
         // To the end: locks on the socket come first in the file, and there may be any number of them.
         while true {
-            let (length, code) = withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 1) { buffer in
+            let (length, code) = withUnsafeTemporaryAllocation(byteCount: Self.chunk, alignment: 1) { buffer in
                 let length = read(file, buffer.baseAddress, buffer.count)
                 let code = errno
                 if length > 0 { buffer[..<length].forEach { count.take($0) } }
@@ -33,9 +33,12 @@ struct SocketQueue {
                 if code == EINTR { continue }
                 return try Self.nothing(code)
             }
-            guard length > 0, count.value == 0 else { return count.value > 0 }
+            // The kernel writes the whole text at once, so what does not fill the buffer is its end.
+            guard length == Self.chunk, count.value == 0 else { return count.value > 0 }
         }
     }
+
+    private static let chunk = 4096
 
     mutating func close() {
         if directory >= 0 { _ = Glibc.close(directory) }

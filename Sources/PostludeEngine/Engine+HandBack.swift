@@ -3,6 +3,7 @@ import PostludeCore
 import PostludeDevices
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 
 extension Engine {
     /// Takes an attempt's devices back: no more access, nobody left, nobody who still holds one. Then the run finishes.
@@ -17,13 +18,18 @@ extension Engine {
         }
         let deadline = ContinuousClock.now + .seconds(configuration.releaseDeadlineSeconds)
         var notes: [Diagnostic] = []
-        var isEmpty = true
-        if let warden = try identity(stored) {
-            isEmpty = await emptied(warden, until: deadline)
-            if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
+        let verdicts: [Run.DeviceVerdict]
+        if let freed = inbox.takeFreed(attempt), freed == Set(active.lease.devices) {
+            verdicts = active.lease.devices.map { Run.DeviceVerdict($0, .free) }
+        } else {
+            var isEmpty = true
+            if let warden = try identity(stored) {
+                isEmpty = await emptied(warden, until: deadline)
+                if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
+            }
+            verdicts = try await self.verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         }
         var leavings = await leavings(of: run)
-        let verdicts = try await verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         leavings.notes = notes + leavings.notes
         let (final, time) = (leavings, Timestamp.now)
         var hooks: Store.Forethought?
@@ -41,6 +47,26 @@ extension Engine {
                 "run changed",
                 metadata: ["run": "\(attempt.run)", "status": "\(transition.state.status.rawValue)"])
             if let hooks, transition.state == .finished(hooks.outcome) { tell(hooks.decisions, of: attempt.run) }
+        }
+    }
+
+    /// Takes the devices of an attempt back as soon as its warden said that all has ended, while that word is still on
+    /// its way to the disk. What it finds counts only if everything is free at the first look; if not, or if looking
+    /// fails, the hand-back does it all itself, with its deadline.
+    func freeAhead(_ attempt: AttemptID) async {
+        do {
+            guard let stored = try await store.attempt(attempt), let warden = try identity(stored) else { return }
+            // Before the look: whoever could still open a device would not be found.
+            try sandbox.revokeDevices(warden)
+            guard try sandbox.isEmpty(warden, stepsOnly: true) else { return }
+            let leased = stored.leases.map { (id: $0.device, baseline: $0.baseline) }
+            let found = leased.isEmpty ? [:] : try await look(at: leased)
+            guard leased.allSatisfy({ found[$0.id] == .free }) else { return }
+            inbox.keepFreed(Set(leased.map(\.id)), of: attempt)
+        } catch {
+            logger.debug(
+                "devices could not be taken back ahead, ignoring",
+                metadata: ["attempt": "\(attempt)", "error": "\(error)"])
         }
     }
 
@@ -69,29 +95,31 @@ extension Engine {
         let baselines = Dictionary(stored.leases.map { ($0.device, $0.baseline) }) { first, _ in first }
         var pause = Duration.milliseconds(5)
         while true {
-            var verdicts: [Run.DeviceVerdict] = []
-            for id in lease.devices {
-                let verdict = try await verdict(on: id, baseline: baselines[id] ?? nil)
-                verdicts.append(Run.DeviceVerdict(id, isEmpty ? verdict : .held(verdict.holders)))
+            let found = try await look(at: lease.devices.map { ($0, baselines[$0] ?? nil) })
+            let verdicts = lease.devices.map { id in
+                let verdict = found[id] ?? .held([])
+                return Run.DeviceVerdict(id, isEmpty ? verdict : .held(verdict.holders))
             }
             let isOver = ContinuousClock.now >= deadline || !isEmpty
             if isOver || verdicts.allSatisfy({ $0.verdict == .free }) { return verdicts }
             // The kernel tells nobody when another process closes a device, so here, and until the deadline only, we
             // have to look again.
-            try await Task.sleep(until: min(deadline, .now + pause), clock: .continuous)
+            try await PostludeThreads.pause(until: min(deadline, .now + pause))
             pause = min(pause * 2, .milliseconds(500))
         }
     }
 
-    /// A device that cannot be looked at is not free.
-    private func verdict(on id: String, baseline: String?) async throws -> ReleaseVerdict {
-        guard let device = try await device(id) else { return .held([]) }
-        let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
-        do {
-            return try await offload { try ReleaseCheck.verdict(of: device, excluding: excused ?? HolderBaseline()) }
-        } catch let error as DeviceError {
-            logger.error("a device cannot be verified", metadata: ["device": "\(id)", "error": "\(error)"])
-            return .held([])
+    /// Who holds the devices, by id, in one look at the processes. A device that is missing in it could not be looked at,
+    /// and is not free.
+    private func look(at leased: [(id: String, baseline: String?)]) async throws -> [String: ReleaseVerdict] {
+        var known: [(device: Device, baseline: HolderBaseline)] = []
+        for (id, baseline) in leased {
+            guard let device = try await device(id) else { continue }
+            let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
+            known.append((device, excused ?? HolderBaseline()))
+        }
+        return ReleaseCheck.verdicts(of: known) { device, error in
+            logger.error("a device cannot be verified", metadata: ["device": "\(device.id)", "error": "\(error)"])
         }
     }
 
@@ -118,6 +146,7 @@ extension Engine {
 
     /// Removes the attempt's cgroups. Nobody waits for this.
     func cleanUp(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        _ = inbox.takeFreed(attempt)
         try await quiet()
         if let stored = try await store.attempt(attempt), let warden = try identity(stored) {
             try await sandbox.remove(warden)
@@ -143,9 +172,9 @@ extension Engine {
     public func recheckDevices() async throws -> [String] {
         var freed: [String] = []
         for (device, attempt, baseline) in try await store.quarantined() {
-            guard try await isSlotEmpty(attempt), try await verdict(on: device.id, baseline: baseline) == .free else {
-                continue
-            }
+            guard try await isSlotEmpty(attempt),
+                try await look(at: [(device.id, baseline)])[device.id] == .free
+            else { continue }
             inbox.take(try await store.clear(device.id, of: attempt.run, at: .now).owed)
             logger.notice("a quarantined device is free", metadata: ["device": "\(device.id)"])
             freed.append(device.id)
@@ -158,7 +187,7 @@ extension Engine {
         defer { inbox.rechecked() }
         do {
             while try await !store.quarantined().isEmpty {
-                try await Task.sleep(for: .seconds(configuration.quarantineRecheckSeconds))
+                try await pause(for: .seconds(configuration.quarantineRecheckSeconds))
                 try await recheckDevices()
             }
         } catch is CancellationError {

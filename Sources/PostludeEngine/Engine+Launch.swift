@@ -3,6 +3,7 @@ import PostludeCore
 import PostludeDevices
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 
 extension Engine {
     /// Gives the attempt a warden and the warden its plan. The store knows the warden before the plan is sent, so that
@@ -41,7 +42,7 @@ extension Engine {
             spec = try planner.spec()
             baselines = try await scanned
             // Last, for nothing may fail between here and the moment the warden is written down.
-            warden = try await offload { [profile = spec.profile] in try sandbox.reserve(for: profile) }
+            warden = try sandbox.reserve(for: spec.profile)
         } catch let error as InputError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as EngineError {
@@ -72,7 +73,7 @@ extension Engine {
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
         }
         do {
-            try await offload { try sandbox.launch(spec, in: warden) }
+            try sandbox.launch(spec, in: warden)
         } catch let error as SandboxError {
             // It is the attempt's by now, but it got no plan and would wait for one for ever.
             sandbox.cancel(warden)
@@ -121,11 +122,7 @@ extension Engine {
     /// Who holds the devices before they are granted: display servers and the like are excused at the release,
     /// processes of other runs never are.
     private static func baselines(of devices: [Device], in sandbox: Sandbox) throws -> [String: String] {
-        var baselines: [String: String] = [:]
-        for device in devices {
-            baselines[device.id] = try text(try ReleaseCheck.baseline(of: device, refusing: sandbox.runsCgroup))
-        }
-        return baselines
+        try ReleaseCheck.baselines(of: devices, refusing: sandbox.runsCgroup).mapValues { try text($0) }
     }
 
     /// Returns when no run has waited for an effect for a moment, after a second at the latest. Making and removing
@@ -133,7 +130,7 @@ extension Engine {
     /// starts at the same time.
     func quiet() async throws {
         for _ in 0..<20 {
-            try await Task.sleep(for: .milliseconds(50))
+            try await pause(for: .milliseconds(50))
             if !inbox.isBusy { return }
         }
     }

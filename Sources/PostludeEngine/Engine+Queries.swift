@@ -51,8 +51,20 @@ extension Engine {
         return try await asked { try await store.events(of: run, after: sequence, uid: caller.visibleUID) }
     }
 
+    /// Events of a run and of its hook runs after a sequence number, in order, as they are at one moment.
+    public func feed(of run: RunID, after sequence: Int64, for caller: Caller) async throws -> Store.Feed {
+        let feed = try await asked { try await store.feed(of: run, after: sequence) }
+        guard let feed, caller.visibleUID == nil || caller.visibleUID == feed.uid else {
+            throw EngineError.unknownRun(run.description)
+        }
+        return feed
+    }
+
     /// A tick after each commit that may have added events; only the newest is kept for a slow reader.
     public func changes() -> AsyncStream<Void> { store.changes() }
+
+    /// Gives the ticks of `changes()` to a stream that may have others too, until that one ends.
+    public func tellChanges(to continuation: AsyncStream<Void>.Continuation) { store.tell(continuation) }
 
     /// The host path of a step's log; the file appears when the step starts. `attempt` nil takes the last one.
     public func logFile(

@@ -1,6 +1,7 @@
 import PostludeCore
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 
 extension Engine {
     private enum Word: Sendable {
@@ -75,7 +76,7 @@ extension Engine {
             } catch let error as StoreError where error.isTemporary {
                 logger.error("the store has no room, trying again", metadata: ["error": "\(error)"])
             }
-            try await Task.sleep(for: pause)
+            try await PostludeThreads.pause(for: pause)
             pause = min(pause * 2, .seconds(10))
         }
     }
@@ -101,9 +102,11 @@ private actor JournalReader {
             let reports = try journal.reports(from: next)
             guard let last = reports.last, !hasEnded else { return hasEnded }
             let (engine, attempt) = (engine, attempt)
+            async let ahead: Void = reports.contains { $0.report.isEnd } ? engine.freeAhead(attempt) : ()
             let applied = try await engine.persistently {
                 try await engine.store.record(reports, of: attempt, at: .now)
             }
+            await ahead
             engine.inbox.take(applied.owed)
             next = max(next, last.sequence + 1)
             hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }

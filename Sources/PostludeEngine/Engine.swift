@@ -1,8 +1,8 @@
-import Dispatch
 import Logging
 import PostludeCore
 import PostludeSandbox
 import PostludeStore
+import PostludeThreads
 import ServiceLifecycle
 
 /// Runs operations: stores what is submitted, performs what the lifecycle owes, and turns what happens in the sandboxes
@@ -37,6 +37,7 @@ public final class Engine: Service {
     public func run() async throws {
         // Idle wardens go with us, busy ones stay. By then no task is left that could make another.
         defer { sandbox.shutdown() }
+        sandbox.onPoolChange { [inbox] in inbox.refillPool() }
         try await cancelWhenGracefulShutdown {
             do {
                 try await self.recover()
@@ -112,7 +113,7 @@ public final class Engine: Service {
                         "error": "\(error)",
                     ])
             }
-            do { try await Task.sleep(for: pause) } catch { return }
+            do { try await PostludeThreads.pause(for: pause) } catch { return }
             pause = min(pause * 2, .seconds(10))
         }
     }
@@ -152,12 +153,5 @@ public final class Engine: Service {
             logger.debug("event ignored", metadata: ["run": "\(run)", "why": "\(reason.rawValue)"])
         case .refuse: break
         }
-    }
-}
-
-/// Runs what blocks on a thread of its own, so that the threads of tasks stay free.
-func offload<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
     }
 }

@@ -22,6 +22,8 @@ final class Inbox: Sendable {
         var waiting: [RunID: [OwedEffect]] = [:]
         var known: Set<Int64> = []
         var watched: Set<WardenIdentity> = []
+        /// Devices of ended attempts that were taken back and found free before the hand-back asked.
+        var freed: [AttemptID: Set<String>] = [:]
         var isRefilling = false
         var isRechecking = false
     }
@@ -64,6 +66,12 @@ final class Inbox: Sendable {
             return lane.first
         }
     }
+
+    /// Devices of an attempt whose steps are gone, filters revoked, found free.
+    func keepFreed(_ devices: Set<String>, of attempt: AttemptID) { lanes.withLock { $0.freed[attempt] = devices } }
+
+    /// What was kept of the attempt, once.
+    func takeFreed(_ attempt: AttemptID) -> Set<String>? { lanes.withLock { $0.freed.removeValue(forKey: attempt) } }
 
     /// Watches the attempt unless its warden is watched already.
     func watch(_ attempt: AttemptID, _ warden: WardenIdentity) {

@@ -30,8 +30,7 @@ public final class Sandbox: Sendable {
         var wardens: [String: WardenProcess] = [:]
         /// What wardens without a plan have made ahead.
         var templates: [String: PreparedRoot] = [:]
-        /// What the pool is for.
-        var profiles: [SandboxProfile] = []
+        var poolChanged: (@Sendable () -> Void)?
         /// Wardens whose slots are removed as soon as they are empty.
         var discarded: Set<String> = []
         var isShutDown = false
@@ -91,11 +90,6 @@ public final class Sandbox: Sendable {
     /// Prepares wardens until there are `poolSize` of them for each kind of root that these profiles begin with; blocks
     /// for some milliseconds, so call it off the critical path. Wardens for anything else are let go.
     public func fillPool(for profiles: [SandboxProfile]) throws {
-        let isFirst = state.withLock { state in
-            defer { state.profiles = profiles }
-            return state.profiles.isEmpty
-        }
-        if isFirst { watchMounts() }
         var wanted: [RootTemplate] = []
         for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
         let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
@@ -175,20 +169,25 @@ public final class Sandbox: Sendable {
         if let warden = state.withLock({ $0.wardens[slot] }) { cancel(warden.identity) }
     }
 
-    /// Prepares anew what has copies of mounts that are not the host's any more: until then it keeps them busy.
+    /// Calls `body` when what waits in the pool was let go because something was mounted or unmounted on the host: it had
+    /// copies of the mounts of before, and kept busy what is unmounted.
+    public func onPoolChange(_ body: @escaping @Sendable () -> Void) {
+        let isFirst = state.withLock { state in
+            defer { state.poolChanged = body }
+            return state.poolChanged == nil
+        }
+        if isFirst { watchMounts() }
+    }
+
     private func watchMounts() {
         do {
             let file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY)
             monitor.notify(when: file, .priority) { [weak self] in
                 guard let self, !state.withLock({ $0.isShutDown }) else { return }
                 watchMounts()
-                for slot in state.withLock({ $0.idle }) { discard(slot) }
-                Task { [weak self] in
-                    // Mounts come in bunches.
-                    try await Task.sleep(for: .milliseconds(200))
-                    guard let self else { return }
-                    try fillPool(for: state.withLock { $0.profiles })
-                }
+                let idle = state.withLock { $0.idle }
+                for slot in idle { discard(slot) }
+                if !idle.isEmpty { state.withLock { $0.poolChanged }?() }
             }
         } catch {
             // Out of descriptors: a look at each reservation still finds the change.

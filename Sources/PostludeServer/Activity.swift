@@ -1,5 +1,6 @@
 import Hummingbird
 import PostludeEngine
+import PostludeThreads
 import ServiceLifecycle
 import Synchronization
 
@@ -63,7 +64,7 @@ public struct IdleExit: Service {
             // One timer at a time, set to when the agent could leave at the earliest: an agent in use hardly wakes.
             while true {
                 let since = activity.quietSince ?? .now
-                try await Task.sleep(until: since + after, clock: .continuous)
+                try await pause(until: since + after)
                 guard let quiet = activity.quietSince, quiet + after <= .now else { continue }
                 if await engine.isIdle { return }
                 activity.touch()

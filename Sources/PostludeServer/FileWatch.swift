@@ -25,7 +25,9 @@ final class FileWatch: Sendable {
         }
         let descriptor = descriptor
         state.withLock { state in
-            let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
+            // A queue of its own: once a global one has run a job, libdispatch wakes up each second to look after it.
+            let source = DispatchSource.makeReadSource(
+                fileDescriptor: descriptor, queue: DispatchQueue(label: "postlude.log-files"))
             source.setEventHandler { [weak self] in self?.drain() }
             source.setCancelHandler { _ = close(descriptor) }
             source.activate()

@@ -43,18 +43,13 @@ struct StepLog: Sendable {
     /// Everything from `offset` on, until the step has ended.
     func follow(from offset: Int64, _ write: (ByteBuffer) async throws -> Void) async throws {
         let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let changes = engine.changes()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for await _ in changes { wake.yield() }
-                wake.finish()
-            }
-            defer { group.cancelAll() }
+        engine.tellChanges(to: wake)
+        try await withGracefulShutdownHandler {
             var file: LogFile?
             var watch: FileWatch.Registration?
             defer { watch?.cancel() }
             var offset = offset
-            var wakes = wakes.cancelOnGracefulShutdown().makeAsyncIterator()
+            var wakes = wakes.makeAsyncIterator()
             while true {
                 // Asked before the file is read: what an ended step wrote is in the file by then.
                 let isOver = progress(try await engine.detail(run, for: caller)) == .over
@@ -66,6 +61,8 @@ struct StepLog: Sendable {
                 guard !isOver else { return }
                 guard await wakes.next() != nil else { throw CancellationError() }
             }
+        } onGracefulShutdown: {
+            wake.finish()
         }
     }
 

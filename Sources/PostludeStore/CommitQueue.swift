@@ -1,4 +1,5 @@
 import GRDB
+import PostludeThreads
 import Synchronization
 
 /// Group commit: what waits to be written when the last transaction ends goes into one transaction, with one fsync.
@@ -53,21 +54,27 @@ final class CommitQueue: Sendable {
                 line.isDraining = true
                 return true
             }
-            if starts { pool.asyncWriteWithoutTransaction { db in self.drain(db) } }
+            // Here and now, on the caller's thread: going to another and back costs as much as the commit itself.
+            if starts { drain() }
         }
     }
 
-    private func drain(_ db: Database) {
-        while true {
-            let batch = line.withLock { line in
-                let batch = Array(line.waiting.prefix(CommitQueue.batchSize))
-                line.waiting.removeFirst(batch.count)
-                if batch.isEmpty { line.isDraining = false }
-                return batch
-            }
-            if batch.isEmpty { return }
-            for (job, error) in zip(batch, commit(batch, db)) { job.done(error) }
+    /// Writes one batch; what has come meanwhile is left to a thread that has nothing else to do.
+    private func drain() {
+        let batch = line.withLock { line in
+            let batch = Array(line.waiting.prefix(CommitQueue.batchSize))
+            line.waiting.removeFirst(batch.count)
+            return batch
         }
+        let outcomes = pool.writeWithoutTransaction { db in commit(batch, db) }
+        let goesOn = line.withLock { line in
+            line.isDraining = !line.waiting.isEmpty
+            return line.isDraining
+        }
+        for (job, error) in zip(batch, outcomes) { job.done(error) }
+        guard goesOn else { return }
+        guard let pool = ThreadPool.blocking else { return drain() }
+        pool.run { self.drain() }
     }
 
     private func commit(_ batch: [Job], _ db: Database) -> [(any Error)?] {

@@ -114,12 +114,53 @@ extension Store {
             var arguments: StatementArguments = [sequence, uid, uid]
             if let id { arguments += [id] }
             arguments += [limit]
-            return try db.rows(sql, arguments).map { row in
-                RunEvent(
-                    sequence: row["sequence"], run: try row.runID("run"), kind: try row.word("kind"),
-                    subject: row["subject"], what: row["what"], detail: row["detail"], at: row.requiredTime("at"))
-            }
+            return try db.rows(sql, arguments).map { try RunEvent($0) }
         }
+    }
+
+    /// What a run and its hook runs have to tell, at one moment.
+    public struct Feed: Sendable {
+        /// Whose run it is.
+        public var uid: UInt32
+        /// Oldest first.
+        public var events: [RunEvent]
+        /// There are more than were asked for.
+        public var hasMore: Bool
+        /// All of these runs are final, and no hook is still to be decided: nothing will be added any more.
+        public var isSettled: Bool
+    }
+
+    /// Events of a run and of its hook runs after a sequence number; nil when there is no such run.
+    public func feed(of run: RunID, after sequence: Int64, limit: Int = 1000) async throws -> Feed? {
+        try await read { db in
+            let id = run.description
+            let row = try db.row(
+                """
+                SELECT uid, phase = 'finished' AND NOT EXISTS (
+                    SELECT 1 FROM hooks LEFT JOIN runs AS hook ON hook.id = hooks.hook_run WHERE hooks.run = runs.id
+                    AND (outcome IS NULL OR (outcome = ? AND hook.phase IS NOT 'finished'))) AS is_settled
+                FROM runs WHERE id = ?
+                """, [HookRecord.Outcome.fired.rawValue, id])
+            guard let row else { return nil }
+            let events = try db.rows(
+                """
+                SELECT * FROM events WHERE sequence > ? AND run IN (
+                    SELECT ? UNION ALL SELECT hook_run FROM hooks WHERE run = ? AND hook_run IS NOT NULL)
+                ORDER BY sequence LIMIT ?
+                """, [sequence, id, id, limit + 1]
+            ).map { try RunEvent($0) }
+            return Feed(
+                uid: row["uid"], events: Array(events.prefix(limit)), hasMore: events.count > limit,
+                isSettled: row["is_settled"])
+        }
+    }
+}
+
+extension RunEvent {
+    init(_ row: Row) throws {
+        self.init(
+            sequence: row["sequence"], run: try row.runID("run"), kind: try row.word("kind"),
+            subject: row["subject"], what: row["what"], detail: row["detail"], at: row.requiredTime("at"))
     }
 }
 

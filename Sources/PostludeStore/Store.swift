@@ -62,7 +62,14 @@ public final class Store: Sendable {
     }
 
     /// A tick after each commit that added events; a slow reader misses ticks, never events.
-    public func changes() -> AsyncStream<Void> { followers.stream() }
+    public func changes() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        tell(continuation)
+        return stream
+    }
+
+    /// Gives the ticks of `changes()` to a stream that may have others too, until that one ends.
+    public func tell(_ continuation: AsyncStream<Void>.Continuation) { followers.add(continuation) }
 
     /// Closes the database and gives the directory up for another agent; nothing may be asked of the store any more.
     public func close() throws {
@@ -84,11 +91,14 @@ public final class Store: Sendable {
 
     func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         do {
-            return try await pool.read(body)
+            return try readNow(body)
         } catch {
             throw StoreError.from(error)
         }
     }
+
+    /// On the caller's thread: a look at a few rows is over sooner than another thread has woken up.
+    private func readNow<Value>(_ body: (Database) throws -> Value) throws -> Value { try pool.read(body) }
 
     private static func makeDirectory(_ path: String, mode: mode_t) throws(StoreError) {
         var prefix = path.hasPrefix("/") ? "/" : ""
@@ -115,8 +125,7 @@ final class Followers: Sendable {
 
     private let readers = Mutex(Readers())
 
-    func stream() -> AsyncStream<Void> {
-        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    func add(_ continuation: AsyncStream<Void>.Continuation) {
         let id = readers.withLock { readers in
             readers.next += 1
             readers.continuations[readers.next] = continuation
@@ -125,7 +134,6 @@ final class Followers: Sendable {
         continuation.onTermination = { [weak self] _ in
             self?.readers.withLock { _ = $0.continuations.removeValue(forKey: id) }
         }
-        return stream
     }
 
     func tick() {

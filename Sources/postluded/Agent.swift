@@ -14,7 +14,9 @@ struct Agent {
     private let logger: Logger
 
     /// Takes the state directory (one agent has it at a time) and probes the host.
-    init(_ setup: AgentSetup, readiness: ReadinessChannel, logger: Logger) throws {
+    init(
+        _ setup: AgentSetup, readiness: ReadinessChannel, signals: TerminationSignals, logger: Logger
+    ) throws {
         let configuration = setup.configuration
         let store = try Store(directory: configuration.stateDirectory)
         let users = UserDirectory(agentUID: geteuid(), administratorsGroup: configuration.administratorsGroup)
@@ -42,6 +44,7 @@ struct Agent {
         // Ended from last to first: no request comes in any more when the engine lets go.
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
             .init(service: engine), .init(service: server),
+            .init(service: signals.service(logger), successTerminationBehavior: .gracefullyShutdownGroup),
         ]
         if let seconds = configuration.idleExitSeconds {
             services.append(
@@ -49,8 +52,7 @@ struct Agent {
                     service: IdleExit(engine: engine, activity: activity, after: .seconds(seconds)),
                     successTerminationBehavior: .gracefullyShutdownGroup))
         }
-        var settings = ServiceGroupConfiguration(
-            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        var settings = ServiceGroupConfiguration(services: services, logger: logger)
         // A client that does not read its stream must not keep the agent.
         settings.maximumGracefulShutdownDuration = .seconds(10)
         group = ServiceGroup(configuration: settings)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import PostludeAPI
+import PostludeThreads
 
 /// `postluded`: the agent of this machine.
 struct AgentCommand: ParsableCommand {
@@ -57,7 +58,9 @@ struct AgentCommand: ParsableCommand {
     }
 
     /// Parses the command line, runs the agent to its end, and exits.
-    static func start() async -> Never {
+    ///
+    /// The agent's tasks run on threads of its own, and this one only waits: at rest nothing of the agent wakes up.
+    static func start() -> Never {
         let command: AgentCommand
         do {
             command = try AgentCommand.parse()
@@ -72,9 +75,22 @@ struct AgentCommand: ParsableCommand {
         if command.onDemand { _ = chdir("/") }
         let (format, level) = (command.logFormat, command.logLevel)
         LoggingSystem.bootstrap { label in LineLogHandler(label: label, format: format, level: level) }
+        let signals = TerminationSignals()
+        do {
+            let threads = try ThreadPool(name: "tasks", maximum: max(4, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+            Task(executorPreference: threads) { await command.run(readiness, signals) }
+        } catch {
+            _ = "postluded: cannot start a thread: \(error)\n".withCString { write(STDERR_FILENO, $0, strlen($0)) }
+            Glibc.exit(1)
+        }
+        signals.forward()
+    }
+
+    private func run(_ readiness: ReadinessChannel, _ signals: TerminationSignals) async -> Never {
+        let command = self
         let logger = Logger(label: "postluded")
         do {
-            let agent = try Agent(try AgentSetup(command), readiness: readiness, logger: logger)
+            let agent = try Agent(try AgentSetup(command), readiness: readiness, signals: signals, logger: logger)
             try await agent.run()
             logger.notice("agent ended")
             Glibc.exit(0)

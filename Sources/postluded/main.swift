@@ -1,1 +1,1 @@
-await AgentCommand.start()
+AgentCommand.start()

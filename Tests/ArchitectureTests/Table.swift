@@ -31,18 +31,26 @@ enum Table {
             "PostludeSandbox", ours: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             others: ["Foundation", "Glibc", "Synchronization"]),
         Row("PostludeDevices", ours: ["PostludeCore"], others: ["Glibc"]),
-        Row("PostludeStore", ours: ["PostludeCore"], others: ["Foundation", "GRDB", "Glibc", "Synchronization"]),
+        // Its own executor, since libdispatch's wakes up each second; below whatever waits or blocks.
+        Row("PostludeThreads", ours: ["CLinux"], others: ["Glibc", "Synchronization"]),
+        Row(
+            "PostludeStore", ours: ["PostludeCore", "PostludeThreads"],
+            others: ["Foundation", "GRDB", "Glibc", "Synchronization"]),
         Row(
             "PostludeEngine",
-            ours: ["PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore"],
-            others: ["Dispatch", "Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
+            ours: [
+                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
+                "PostludeThreads",
+            ],
+            others: ["Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
         Row("PostludeReports", ours: ["PostludeCore"]),
         // The client speaks HTTP over a unix socket. FoundationEssentials starts faster than all of Foundation.
         Row(
             "PostludeAPI", ours: ["PostludeCore"],
             others: ["FoundationEssentials", "Glibc", "NIOCore", "NIOHTTP1", "NIOPosix"]),
         Row(
-            "PostludeServer", ours: ["PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports"],
+            "PostludeServer",
+            ours: ["PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", "PostludeThreads"],
             others: [
                 "Dispatch", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore", "NIOPosix",
                 "ServiceLifecycle", "Synchronization",
@@ -56,7 +64,7 @@ enum Table {
             "postluded",
             ours: [
                 "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
-                "PostludeEngine", "PostludeAPI", "PostludeServer",
+                "PostludeEngine", "PostludeAPI", "PostludeServer", "PostludeThreads",
             ],
             others: [
                 "ArgumentParser", "FoundationEssentials", "Glibc", "Logging", "ServiceLifecycle", "Synchronization",

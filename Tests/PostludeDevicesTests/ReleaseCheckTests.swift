@@ -102,6 +102,61 @@ import Testing
         #expect(holders["/dev/vga_arbiter"]?.contains { $0.pid == own } == false)
     }
 
+    @Test func `several devices are judged in one look, each by its own baseline`() throws {
+        let devices = [try device("/dev/loop-control"), try device("/dev/vga_arbiter")]
+        let before = try ReleaseCheck.baselines(of: devices)
+        #expect(Set(before.keys) == ["/dev/loop-control", "/dev/vga_arbiter"])
+        let descriptor = open("/dev/loop-control", O_RDWR)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        func held(by baselines: [String: HolderBaseline]) -> [String: Bool] {
+            ReleaseCheck.verdicts(of: devices.map { ($0, baselines[$0.id] ?? HolderBaseline()) }) { _, error in
+                Issue.record(error)
+            }.mapValues { verdict in
+                guard case .held(let holders) = verdict else { return false }
+                return holders.contains { $0.pid == own }
+            }
+        }
+        #expect(held(by: before) == ["/dev/loop-control": true, "/dev/vga_arbiter": false])
+        let since = try ReleaseCheck.baselines(of: devices)
+        #expect(held(by: since) == ["/dev/loop-control": false, "/dev/vga_arbiter": false])
+    }
+
+    @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))
+    func `another process that has only mapped a node is found among many mappings`() throws {
+        let directory = try TemporaryDirectory()
+        let node = try directory.node("mapped-elsewhere", S_IFCHR, major: 1, minor: 5)
+        // More lines than one read of maps gives, before and after it; the descriptor is closed.
+        let program = """
+            import ctypes, os, sys
+            libc = ctypes.CDLL(None)
+            libc.mmap.restype = ctypes.c_void_p
+            libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+            other = os.open(sys.executable, os.O_RDONLY)
+            def many():
+                for page in range(300): libc.mmap(None, 4096, 1 + page % 2 * 4, 2, other, 0)
+            many()
+            fd = os.open(sys.argv[1], os.O_RDWR)
+            libc.mmap(None, 4096, 1, 2, fd, 0)
+            os.close(fd)
+            many()
+            print('ready', end='', flush=True)
+            sys.stdin.read()
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = ["-c", program, node]
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        try #require(output.fileHandleForReading.availableData == Data("ready".utf8))
+        let mine = try holders(of: try device("/dev/zero")).filter { $0.pid == process.processIdentifier }
+        #expect(mine.map(\.how) == [.mapping])
+        try input.fileHandleForWriting.close()
+        process.waitUntilExit()
+    }
+
     @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))
     func `a process whose first thread has ended still holds what it holds`() throws {
         let program = """

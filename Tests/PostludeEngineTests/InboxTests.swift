@@ -12,6 +12,15 @@ import Testing
         OwedEffect(sequence: sequence, run: run, effect: Run.Effect(kind, attempt: 1))
     }
 
+    @Test func `devices found free ahead are taken once, by their own attempt`() {
+        let inbox = Inbox()
+        let (first, second) = (AttemptID(run: run, number: 1), AttemptID(run: run, number: 2))
+        inbox.keepFreed(["a", "b"], of: first)
+        #expect(inbox.takeFreed(second) == nil)
+        #expect(inbox.takeFreed(first) == ["a", "b"])
+        #expect(inbox.takeFreed(first) == nil)
+    }
+
     /// Takes what is in the inbox until `count` pieces came.
     private func work(_ inbox: Inbox, _ count: Int) async -> [String] {
         var words: [String] = []

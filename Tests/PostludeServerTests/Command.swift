@@ -128,18 +128,37 @@ struct OwnAgent: Sendable {
         }
     }
 
-    /// Stops what runs, then the agent.
+    /// Waits until the process has ended: then it has no program any more, whether somebody has reaped it or not.
+    func awaitDeath(of pid: Int32) async {
+        while access("/proc/\(pid)/exe", F_OK) == 0 { await Task.yield() }
+    }
+
+    /// Stops what runs, then the agent; again as long as one has the state directory, for commands start them on demand.
     private func end() async {
-        do {
-            let client = AgentClient(socketPath: socket)
-            for run in try await client.runs() where !run.status.isFinal {
-                _ = try await client.stop(run.id.description)
-                try await client.events(of: run.id.description) { _ in }
+        for _ in 0..<40 {
+            do {
+                let client = AgentClient(socketPath: socket)
+                for run in try await client.runs() where !run.status.isFinal {
+                    _ = try await client.stop(run.id.description)
+                    try await client.events(of: run.id.description) { _ in }
+                }
+                _ = kill(try await pid(), SIGTERM)
+            } catch {
+                // No agent answers: it has ended, is ending, or is starting.
             }
-            _ = kill(try await pid(), SIGTERM)
-        } catch {
-            // No agent answers: there is nothing to end.
+            for _ in 0..<50 {
+                if isFree { return }
+                do { try await Task.sleep(for: .milliseconds(20)) } catch { return }
+            }
         }
-        await awaitEnd()
+        Issue.record("an agent keeps \(state)")
+    }
+
+    /// Whether no agent has the state directory now.
+    private var isFree: Bool {
+        let descriptor = open(state + "/lock", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return true }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) == 0
     }
 }

@@ -58,7 +58,8 @@ import Testing
             try await command.reads("one\n", into: &seen)
             let killed = try await agent.pid()
             #expect(kill(killed, SIGKILL) == 0)
-            await agent.awaitEnd()
+            // Not the end of its claim: the command may have started the next agent before we could see that.
+            await agent.awaitDeath(of: killed)
             try agent.write("", to: "go")
             let result = await command.result(after: seen)
             #expect(result.status == 0 && result.output == "one\ntwo\n", "\(result)")
