@@ -45,6 +45,10 @@ let tests: [Target] = [
         ]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
+    .testTarget(
+        name: "PostludeAttackTests",
+        dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],
+        resources: [.copy("attacks.tsv")], swiftSettings: house),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
@@ -111,5 +115,9 @@ let package = Package(
         .executableTarget(
             name: "postlude-bench", dependencies: ["PostludeCore", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
+        // Tries to get out of the sandboxes it is run in; for the tests only, never installed.
+        .executableTarget(
+            name: "postlude-attacker", path: "Tests/Attacker",
+            cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
     ] + tests
 )
