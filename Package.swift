@@ -48,7 +48,7 @@ let tests: [Target] = [
     .testTarget(
         name: "PostludeAttackTests",
         dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],
-        resources: [.copy("attacks.tsv")], swiftSettings: house),
+        resources: [.copy("attacks.tsv"), .copy("knockout.tsv")], swiftSettings: house),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
@@ -115,6 +115,11 @@ let package = Package(
         .executableTarget(
             name: "postlude-bench", dependencies: ["PostludeCore", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
+        // The warden with one layer of the isolation left out, to learn what each is needed for; for the tests only.
+        .executableTarget(
+            name: "postlude-knockout", dependencies: ["PostludePlan", "PostludeLinux"], path: "Tests/KnockoutWarden",
+            swiftSettings: staticWarden + [.define("POSTLUDE_KNOCKOUT")],
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
         // Tries to get out of the sandboxes it is run in; for the tests only, never installed.
         .executableTarget(
             name: "postlude-attacker", path: "Tests/Attacker",

@@ -33,7 +33,7 @@ struct StepLaunch {
             let tree = try stage(.mount, index: index) { () throws(LinuxError) in
                 var status = stat()
                 guard fstat(sent[source], &status) == 0 else { throw LinuxError(last: "fstat") }
-                var attributes: MountAttributes = [.noSetuid]
+                var attributes: MountAttributes = Layer.noSetuid.isInForce ? [.noSetuid] : []
                 if readOnly { attributes.insert(.readOnly) }
                 if !devices { attributes.insert(.noDevices) }
                 return try Mounts.cloneTree(
@@ -53,8 +53,11 @@ struct StepLaunch {
 
     /// Clones pid 1 of the step into its cgroup and namespaces. Returns in the caller only.
     func perform(_ resources: StepResources, asSibling: Bool) throws(SetupFailure) -> (pid: Int32, descriptor: Int32) {
-        let request = CloneRequest(
-            namespaces: [.pid, .mnt, .ipc, .uts], cgroup: resources.cgroup, asSibling: asSibling)
+        var namespaces: [Namespace] = [.mnt]
+        if Layer.pidNamespace.isInForce { namespaces.append(.pid) }
+        if Layer.ipcNamespace.isInForce { namespaces.append(.ipc) }
+        if Layer.utsNamespace.isInForce { namespaces.append(.uts) }
+        let request = CloneRequest(namespaces: namespaces, cgroup: resources.cgroup, asSibling: asSibling)
         let child = try stage(.clone) { () throws(LinuxError) in try request.perform() }
         if let child { return child }
         StepProcess(sent: sent, step: step, base: base, trees: trees, resources: resources).run()

@@ -64,6 +64,7 @@ struct StepProcess {
             try stage(.network) { () throws(LinuxError) in try Namespace.net.enter(resources.network) }
         }
         // Not by clone3: the new namespace's root would be the parent's cgroup.
+        guard Layer.cgroupNamespace.isInForce else { return }
         try stage(.clone) { () throws(LinuxError) in try Namespace.cgroup.unshare() }
     }
 
@@ -97,12 +98,16 @@ struct StepProcess {
 
     /// Away from the host's names, terminal and keys.
     private func detach() throws(SetupFailure) {
-        try stage(.hostname) { () throws(LinuxError) in try HostName.set(sent.plan.hostname) }
+        if Layer.utsNamespace.isInForce {
+            try stage(.hostname) { () throws(LinuxError) in try HostName.set(sent.plan.hostname) }
+        }
         guard setsid() >= 0 else { throw SetupFailure(stage: .session, errno: errno) }
+        guard Layer.keyring.isInForce else { return }
         try stage(.session, index: 1) { () throws(LinuxError) in try Credentials.joinNewSessionKeyring() }
     }
 
     private func limitResources() throws(SetupFailure) {
+        guard Layer.resourceLimits.isInForce else { return }
         // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
         // core.
         let core = UInt32(RLIMIT_CORE.rawValue)
@@ -127,22 +132,27 @@ struct StepProcess {
                 guard dup2(source, Int32(place)) >= 0 else { throw LinuxError(last: "dup2") }
             }
             guard fcntl(Self.control, F_SETFD, FD_CLOEXEC) == 0 else { throw LinuxError(last: "fcntl") }
-            try ProcessControl.closeDescriptors(from: Self.control + 1)
+            if Layer.descriptors.isInForce { try ProcessControl.closeDescriptors(from: Self.control + 1) }
         }
     }
 
     private func giveUpPrivileges() throws(SetupFailure) {
-        try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
+        if Layer.capabilities.isInForce {
+            try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
+        }
         try stage(.credentials) { () throws(LinuxError) in
             try Credentials.become(uid: plan.uid, gid: plan.gid, groups: plan.groups)
         }
-        try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
+        if Layer.capabilities.isInForce {
+            try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
+        }
         // After the user: changing it clears the death signal. A warden that died before is noticed as a closed
         // channel.
         try stage(.session, index: 2) { () throws(LinuxError) in
             try ProcessControl.setParentDeathSignal(SIGKILL)
-            try ProcessControl.setNotDumpable()
+            if Layer.dumpable.isInForce { try ProcessControl.setNotDumpable() }
         }
+        guard Layer.noNewPrivileges.isInForce else { return }
         try stage(.noNewPrivileges) { () throws(LinuxError) in try Credentials.setNoNewPrivileges() }
     }
 

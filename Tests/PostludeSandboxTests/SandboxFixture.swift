@@ -41,7 +41,8 @@ final class SandboxFixture {
         // The submitter must be able to walk to what is theirs.
         try directory.directory("", mode: 0o755)
         configuration = SandboxConfiguration(
-            wardenPath: wardenPath ?? Self.warden ?? "", seccompDirectory: "\(Self.root)/profiles/seccomp", poolSize: poolSize,
+            wardenPath: wardenPath ?? Self.warden ?? "", seccompDirectory: "\(Self.root)/profiles/seccomp",
+            poolSize: poolSize,
             cgroupName: "postlude-test-\(UInt32.random(in: 0 ... .max))",
             hiddenPaths: hiddenPaths.map { [path = directory.path] in "\(path)/\($0)" })
         sandbox = try Sandbox(configuration: configuration)
