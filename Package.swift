@@ -46,6 +46,10 @@ let tests: [Target] = [
     test("PostludeThreadsTests", ["PostludeThreads"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
+    .testTarget(
+        name: "PostludeAttackTests",
+        dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],
+        resources: [.copy("attacks.tsv"), .copy("knockout.tsv")], swiftSettings: house),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
@@ -115,5 +119,14 @@ let package = Package(
             name: "postlude-bench",
             dependencies: ["PostludeCore", "PostludeDevices", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
+        // The warden with one layer of the isolation left out, to learn what each is needed for; for the tests only.
+        .executableTarget(
+            name: "postlude-knockout", dependencies: ["PostludePlan", "PostludeLinux"], path: "Tests/KnockoutWarden",
+            swiftSettings: staticWarden + [.define("POSTLUDE_KNOCKOUT")],
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
+        // Tries to get out of the sandboxes it is run in; for the tests only, never installed.
+        .executableTarget(
+            name: "postlude-attacker", path: "Tests/Attacker",
+            cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
     ] + tests
 )

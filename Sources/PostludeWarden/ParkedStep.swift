@@ -32,7 +32,7 @@ final class ParkedStep {
 
     /// Lets it make what is left. The descriptors stay the caller's.
     func setUp(_ resources: StepResources, trees: [Int32]) throws(SetupFailure) {
-        var descriptors = [resources.input, resources.output, resources.error]
+        var descriptors = [resources.output, resources.error]
         if let network = resources.network { descriptors.append(network) }
         if let seccomp = resources.seccomp { descriptors.append(seccomp) }
         let order = ParkedOrder.setUp(hasNetwork: resources.network != nil, hasSeccomp: resources.seccomp != nil)
@@ -62,7 +62,6 @@ struct StepResources {
     var network: Int32?
     /// The seccomp program; nil installs none.
     var seccomp: Int32?
-    var input: Int32
     var output: Int32
     var error: Int32
 }
@@ -77,7 +76,7 @@ enum ParkedOrder: Equatable {
 
     /// The plan's memory file comes with it.
     case plan(Step)
-    /// Standard streams, then the network namespace and the seccomp program if any, then the mount trees.
+    /// Standard output and error, then the network namespace and the seccomp program if any, then the mount trees.
     case setUp(hasNetwork: Bool, hasSeccomp: Bool)
 
     var bytes: [UInt8] {
@@ -111,7 +110,11 @@ struct Groundwork {
         let base = try stage(.mount, index: Int(UInt16.max)) { () throws(LinuxError) in
             try RootFileSystem.makeBase()
         }
-        let request = CloneRequest(namespaces: [.pid, .mnt, .ipc, .uts], cgroup: cgroup, asSibling: asSibling)
+        var namespaces: [Namespace] = [.mnt]
+        if Layer.pidNamespace.isInForce { namespaces.append(.pid) }
+        if Layer.ipcNamespace.isInForce { namespaces.append(.ipc) }
+        if Layer.utsNamespace.isInForce { namespaces.append(.uts) }
+        let request = CloneRequest(namespaces: namespaces, cgroup: cgroup, asSibling: asSibling)
         let child = try stage(.clone) { () throws(LinuxError) in try request.perform() }
         if let child { return child }
         StepProcess(template: template, base: base.release(), trees: trees, control: control).run()
@@ -136,7 +139,7 @@ enum MountTrees {
         for (index, operation) in operations.enumerated() {
             guard case .bind(let source, _, let readOnly, let devices, let recursive) = operation else { continue }
             do throws(LinuxError) {
-                var attributes: MountAttributes = [.noSetuid]
+                var attributes: MountAttributes = Layer.noSetuid.isInForce ? [.noSetuid] : []
                 if readOnly { attributes.insert(.readOnly) }
                 if !devices { attributes.insert(.noDevices) }
                 let tree = try Mounts.cloneTree(of: sources[Int(source)], recursive: recursive, adding: attributes)

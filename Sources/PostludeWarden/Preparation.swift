@@ -18,7 +18,7 @@ final class Preparation {
     private let groundwork: Groundwork
     private var main: ParkedStep?
     let hostNamespaces: [String: UInt64]
-    /// /dev/null: standard input of every step, and where surplus output goes.
+    /// /dev/null, where surplus output goes.
     let null: OwnedDescriptor
 
     init(_ request: PrepareRequest, descriptors: [Int32]) throws(Failure) {
@@ -31,12 +31,12 @@ final class Preparation {
         }
         self.legacy = legacy
         let root = request.cgroups[.unified] ?? ""
-        cgroup = try Self.stage(.cgroup) { () throws(LinuxError) in
+        cgroup = try Self.staged(.cgroup) { () throws(LinuxError) in
             try Self.enterCgroups(unified: root, legacy: legacy)
         }
-        null = try Self.stage(.descriptors) { () throws(LinuxError) in try OwnedDescriptor.open("/dev/null", O_RDWR) }
+        null = try Self.staged(.descriptors) { () throws(LinuxError) in try OwnedDescriptor.open("/dev/null", O_RDWR) }
         if request.makesNetworkNamespace {
-            network = try Self.stage(.network) { () throws(LinuxError) in
+            network = try Self.staged(.network) { () throws(LinuxError) in
                 let network = try NetworkNamespace()
                 if request.bringsLoopbackUp { try network.setLoopback(up: true) }
                 return network
@@ -63,7 +63,7 @@ final class Preparation {
         defer { for entry in launchers { entry.launcher.reap() } }
         if !legacy.isEmpty {
             for (index, name) in names.enumerated() {
-                try PostludeWarden.stage(.cgroup, index: index) { () throws(LinuxError) in
+                try stage(.cgroup, index: index) { () throws(LinuxError) in
                     let launcher = try Launcher(groundwork)
                     launchers.append((name, launcher))
                     try launcher.place(in: try StepCgroups.makeLegacy(of: name, below: legacy))
@@ -73,7 +73,7 @@ final class Preparation {
         var parked: [String: ParkedStep] = [:]
         do throws(SetupFailure) {
             for (index, name) in names.enumerated() {
-                let cgroup = try PostludeWarden.stage(.cgroup) { () throws(LinuxError) in try self.cgroup.child(name) }
+                let cgroup = try stage(.cgroup) { () throws(LinuxError) in try self.cgroup.child(name) }
                 parked[name] =
                     try legacy.isEmpty ? groundwork.park(in: cgroup) : launchers[index].launcher.park(in: cgroup)
             }
@@ -127,7 +127,7 @@ final class Preparation {
         return root
     }
 
-    private static func stage<Result: ~Copyable>(
+    private static func staged<Result: ~Copyable>(
         _ stage: SetupStage, _ body: () throws(LinuxError) -> Result
     ) throws(Failure) -> Result {
         do { return try body() } catch { throw Failure(stage: stage, cause: error) }

@@ -129,7 +129,7 @@ struct RootFileSystem: ~Copyable {
         }
         for name in [
             "kcore", "keys", "latency_stats", "timer_list", "scsi", "acpi", "slabinfo", "vmallocinfo", "pagetypeinfo",
-            "kpagecount", "kpageflags", "kpagecgroup",
+            "kpagecount", "kpageflags", "kpagecgroup", "pressure",
         ] {
             do throws(LinuxError) {
                 let place = try OwnedDescriptor.open(name, OwnedDescriptor.pathOnly | O_NOFOLLOW, at: proc)

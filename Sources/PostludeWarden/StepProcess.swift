@@ -24,8 +24,10 @@ struct StepProcess {
         do throws(SetupFailure) {
             var root = try makeTemplate()
             let kept = root.descriptors
-            try stage(.descriptors) { () throws(LinuxError) in
-                try ProcessControl.closeDescriptors(from: Self.control + 1, keeping: kept)
+            if Layer.descriptors.isInForce {
+                try stage(.descriptors) { () throws(LinuxError) in
+                    try ProcessControl.closeDescriptors(from: Self.control + 1, keeping: kept)
+                }
             }
             ProcessControl.setName("postlude-init")
             StepMessage(.parked).send(to: Self.control)
@@ -57,6 +59,7 @@ struct StepProcess {
         // A warden that ended before is noticed as a closed channel.
         try stage(.session, index: 2) { () throws(LinuxError) in try ProcessControl.setParentDeathSignal(SIGKILL) }
         // Not by clone3: the new namespace's root would be the parent's cgroup.
+        guard Layer.cgroupNamespace.isInForce else { return }
         try stage(.clone) { () throws(LinuxError) in try Namespace.cgroup.unshare() }
     }
 
@@ -111,14 +114,13 @@ struct StepProcess {
             throw SetupFailure(stage: .plan, index: 1, errno: EINVAL)
         }
         var rest = descriptors[...]
-        guard rest.count >= 3 + (hasNetwork ? 1 : 0) + (hasSeccomp ? 1 : 0) else {
+        guard rest.count >= 2 + (hasNetwork ? 1 : 0) + (hasSeccomp ? 1 : 0) else {
             throw SetupFailure(stage: .descriptors, errno: EBADF)
         }
-        let (input, output, error) = (rest.removeFirst(), rest.removeFirst(), rest.removeFirst())
+        let (output, error) = (rest.removeFirst(), rest.removeFirst())
         let network = hasNetwork ? rest.removeFirst() : nil
         let seccomp = hasSeccomp ? rest.removeFirst() : nil
-        let resources = StepResources(
-            network: network, seccomp: seccomp, input: input, output: output, error: error)
+        let resources = StepResources(network: network, seccomp: seccomp, output: output, error: error)
         return (resources, Array(rest))
     }
 

@@ -44,12 +44,16 @@ struct StepSetup {
 
     /// Away from the host's names, terminal and keys.
     private func detach() throws(SetupFailure) {
-        try stage(.hostname) { () throws(LinuxError) in try HostName.set(plan.hostname) }
+        if Layer.utsNamespace.isInForce {
+            try stage(.hostname) { () throws(LinuxError) in try HostName.set(plan.hostname) }
+        }
         guard setsid() >= 0 else { throw SetupFailure(stage: .session, errno: errno) }
+        guard Layer.keyring.isInForce else { return }
         try stage(.session, index: 1) { () throws(LinuxError) in try Credentials.joinNewSessionKeyring() }
     }
 
     private func limitResources() throws(SetupFailure) {
+        guard Layer.resourceLimits.isInForce else { return }
         // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
         // core.
         let core = UInt32(RLIMIT_CORE.rawValue)
@@ -69,25 +73,32 @@ struct StepSetup {
             // A program opens /dev/stdout by name with its own user's rights.
             guard fchown(resources.output, own.uid, own.gid) == 0, fchown(resources.error, own.uid, own.gid) == 0
             else { throw LinuxError(last: "fchown") }
+            // Not one of the host's: a program of uid 0 could change the mode of the node behind it.
+            let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
             // What came by message has numbers above these.
-            for (place, source) in [resources.input, resources.output, resources.error].enumerated() {
+            for (place, source) in [null.rawValue, resources.output, resources.error].enumerated() {
                 guard dup2(source, Int32(place)) >= 0 else { throw LinuxError(last: "dup2") }
             }
-            try ProcessControl.closeDescriptors(from: control + 1)
+            if Layer.descriptors.isInForce { try ProcessControl.closeDescriptors(from: control + 1) }
         }
     }
 
     private func giveUpPrivileges() throws(SetupFailure) {
-        try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
+        if Layer.capabilities.isInForce {
+            try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
+        }
         try stage(.credentials) { () throws(LinuxError) in
             try Credentials.become(uid: own.uid, gid: own.gid, groups: own.groups)
         }
-        try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
+        if Layer.capabilities.isInForce {
+            try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }
+        }
         // Once more after the user: changing it clears the death signal.
         try stage(.session, index: 2) { () throws(LinuxError) in
             try ProcessControl.setParentDeathSignal(SIGKILL)
-            try ProcessControl.setNotDumpable()
+            if Layer.dumpable.isInForce { try ProcessControl.setNotDumpable() }
         }
+        guard Layer.noNewPrivileges.isInForce else { return }
         try stage(.noNewPrivileges) { () throws(LinuxError) in try Credentials.setNoNewPrivileges() }
     }
 

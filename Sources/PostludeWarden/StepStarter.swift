@@ -41,7 +41,7 @@ struct StepStarter {
         }
         let resources = StepResources(
             network: usesNetwork ? network : nil, seccomp: step.seccomp.map { sent[$0] },
-            input: preparation.null.rawValue, output: output.writer.rawValue, error: error.writer.rawValue)
+            output: output.writer.rawValue, error: error.writer.rawValue)
         let trees = try MountTrees.copy(for: step.mounts, from: sent.descriptors)
         defer { for tree in trees { close(tree) } }
         try parked.setUp(resources, trees: trees)

@@ -36,12 +36,13 @@ final class SandboxFixture {
     private var number = 0
 
     /// - Parameter hiddenPaths: relative to the fixture's directory.
-    init(poolSize: Int = 1, hiddenPaths: [String] = []) throws {
+    init(poolSize: Int = 1, hiddenPaths: [String] = [], wardenPath: String? = nil) throws {
         directory = try TemporaryDirectory()
         // The submitter must be able to walk to what is theirs.
         try directory.directory("", mode: 0o755)
         configuration = SandboxConfiguration(
-            wardenPath: Self.warden ?? "", seccompDirectory: "\(Self.root)/profiles/seccomp", poolSize: poolSize,
+            wardenPath: wardenPath ?? Self.warden ?? "", seccompDirectory: "\(Self.root)/profiles/seccomp",
+            poolSize: poolSize,
             cgroupName: "postlude-test-\(UInt32.random(in: 0 ... .max))",
             hiddenPaths: hiddenPaths.map { [path = directory.path] in "\(path)/\($0)" })
         sandbox = try Sandbox(configuration: configuration)

@@ -47,7 +47,8 @@ final class MountSources {
                 recursive: true)
         case .device(let node):
             let source = try descriptors.shared("device:\(node)") { () throws(SandboxError) in try device(node) }
-            return .bind(source: source, target: node.path, readOnly: false, devices: true, recursive: false)
+            // Read-only is the node, not the device: without it a program of uid 0 could change the host's node.
+            return .bind(source: source, target: node.path, readOnly: true, devices: true, recursive: false)
         case .operation(let operation): return operation
         }
     }

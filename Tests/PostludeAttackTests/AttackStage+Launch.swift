@@ -1,0 +1,80 @@
+import Foundation
+import PostludeCore
+import PostludeLinux
+import PostludePlan
+import Testing
+
+@testable import PostludeSandbox
+
+extension AttackStage {
+    /// Launches as `Sandbox.launch` does, but with the plan changed on the way: what no configuration can do, so that
+    /// the suite need not ask production code for a way to weaken it.
+    func launch(
+        _ spec: AttemptSpec, in warden: WardenIdentity, granting: [DeviceNode]? = nil,
+        change: (inout LaunchPlan, DescriptorList) throws -> Void
+    ) throws {
+        let process = try #require(fixture.sandbox.state.withLock { $0.wardens[warden.slot] })
+        let programs = SeccompPrograms(directory: "\(SandboxFixture.root)/profiles/seccomp")
+        let filters = DeviceFilters()
+        let program = try programs.program(named: spec.profile.seccomp)
+        let plain = try filters.filter(allowing: [])
+        let given = try filters.filter(allowing: granting ?? spec.devices)
+        let builder = PlanBuilder(
+            layout: fixture.sandbox.tree.layout, seccomp: program.memory.rawValue,
+            grantingFilter: given.program.rawValue, plainFilter: plain.program.rawValue,
+            hiddenPaths: fixture.configuration.hiddenPaths)
+        var (plan, descriptors) = try builder.build(spec)
+        try change(&plan, descriptors)
+        try withExtendedLifetime((program, plain, given, descriptors)) {
+            try process.send(plan, descriptors.raw, path: fixture.configuration.wardenPath)
+        }
+    }
+
+    /// Runs an attempt to its end in the same way.
+    func run(
+        _ spec: AttemptSpec, granting: [DeviceNode]? = nil,
+        change: (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in }
+    ) async throws -> SandboxFixture.Ended {
+        let warden = try fixture.sandbox.reserve()
+        do {
+            try launch(spec, in: warden, granting: granting, change: change)
+        } catch {
+            fixture.sandbox.cancel(warden)
+            throw error
+        }
+        let ended = try await fixture.end(of: spec, in: warden)
+        try await fixture.sandbox.remove(warden)
+        return ended
+    }
+
+    /// A plain attempt of one shell script, in the main profile and as the plain user.
+    func attempt(script: String, change: (inout SandboxProfile) -> Void = { _ in }) throws -> AttemptSpec {
+        var spec = try attempt([], in: Place(profile: "main", user: .plain))
+        change(&spec.profile)
+        spec.steps = [spec.steps[1]]
+        spec.steps[0].command = ["/bin/sh", "-c", script]
+        spec.timeoutSeconds = 120
+        return spec
+    }
+
+    /// An attempt that sees a device which its filter does not grant.
+    func attemptWithInjectedNode(_ ids: [String], user: Submitter) throws -> (spec: AttemptSpec, node: DeviceNode) {
+        let node = try fixture.device()
+        var spec = try attempt(ids, in: Place(profile: "main", user: user))
+        spec.devices = [node]
+        spec.steps[1].getsDevices = true
+        spec.steps[1].environment["ATTACK_INJECTED"] = node.path
+        return (spec, node)
+    }
+
+    /// Processes of the host whose command line has this text in it, but for this one.
+    static func processes(with text: String) -> [Int32] {
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return all.compactMap { Int32($0) }.filter { pid in
+            guard pid != getpid(), let line = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") else {
+                return false
+            }
+            return String(decoding: line, as: UTF8.self).contains(text)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+../PostludeSandboxTests/SandboxFixture.swift

@@ -1,0 +1,1 @@
+../PostludeSandboxTests/TemporaryDirectory.swift
