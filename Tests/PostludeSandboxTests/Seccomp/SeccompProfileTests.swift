@@ -65,6 +65,70 @@ import Testing
         }
     }
 
+    @Test func `more rules than a program can hold are refused before they are made`() throws {
+        let unequal = (0..<6).map { #"{"index": \#($0), "value": 1, "op": "SCMP_CMP_NE"}"# }.joined(separator: ",")
+        let same = (0..<9).map { #"{"index": 1, "value": \#($0), "op": "SCMP_CMP_NE"}"# }.joined(separator: ",")
+        let many = (0..<2100).map {
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 1, "value": \#($0), "op": "SCMP_CMP_EQ"}]}"#
+        }.joined(separator: ",")
+        let cases = [
+            (#"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [\#(unequal)]}"#, "syscalls[1].args"),
+            (#"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [\#(same)]}"#, "syscalls[1].args"),
+            (many, "syscalls[2048]"),
+        ]
+        for (rules, place) in cases {
+            let error = #expect(throws: SandboxError.self) { try subject(rule(rules)) }
+            #expect(error?.code == "sandbox.seccomp-invalid")
+            #expect(error?.message.contains(place) == true, "\(error?.message ?? "")")
+        }
+    }
+
+    @Test func `the most severe of the rules that match wins, wherever it stands`() throws {
+        let rules = [
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_KILL_PROCESS", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 7, "op": "SCMP_CMP_NE"}]}"#,
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_TRAP", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}"#,
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5, "args": [{"index": 1, "value": 7, "op": "SCMP_CMP_NE"}]}"#,
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_LOG", "args": [{"index": 2, "value": 3, "op": "SCMP_CMP_EQ"}]}"#,
+            #"{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW"}"#,
+        ]
+        for order in [rules, rules.reversed(), Array(rules[2...] + rules[..<2])] {
+            let subject = try subject(rule(order.joined(separator: ",")))
+            #expect(try subject.answer("ioctl", 1, 8, 3) == SeccompProgramTests.kill)
+            #expect(try subject.answer("ioctl", 1, 7, 3) == 0x0003_0000)
+            #expect(try subject.answer("ioctl", 2, 8, 3) == SeccompProgramTests.errno(5))
+            #expect(try subject.answer("ioctl", 2, 7, 3) == 0x7ffc_0000)
+            #expect(try subject.answer("ioctl", 2, 7, 4) == SeccompProgramTests.allow)
+        }
+    }
+
+    /// libseccomp 2.5.4 alone lets both of these pass, though each has a rule that matches.
+    @Test func `no rule is lost where several overlap`() throws {
+        let differing = try subject(
+            #"""
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+              {"names": ["openat"], "action": "SCMP_ACT_KILL_PROCESS", "args": [
+                {"index": 2, "value": 2147483648, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"},
+                {"index": 1, "value": 256, "op": "SCMP_CMP_NE"}]},
+              {"names": ["openat"], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": 0, "value": 4294967294, "op": "SCMP_CMP_EQ"},
+                {"index": 1, "value": 0, "op": "SCMP_CMP_NE"},
+                {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}]}
+            """#)
+        #expect(try differing.answer("openat", 32771, 0xffff_feff, 0xffff_ffff) == SeccompProgramTests.errno(1))
+        let overlapping = try subject(
+            #"""
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+              {"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [
+                {"index": 2, "value": 4294967295, "op": "SCMP_CMP_NE"},
+                {"index": 0, "value": 255, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]},
+              {"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [
+                {"index": 2, "value": 7, "op": "SCMP_CMP_NE"}]}]}
+            """#)
+        #expect(try overlapping.answer("read", 3, 0, 7) == 0x0003_0000)
+        #expect(try overlapping.answer("read", 4, 0, 7) == SeccompProgramTests.allow)
+        #expect(try overlapping.answer("read", 4, 0, 8) == 0x0003_0000)
+    }
+
     @Test func `a permission for an unknown call is passed over, and said`() throws {
         let subject = try subject(rule(#"{"names": ["call_of_2040", "write"], "action": "SCMP_ACT_ALLOW"}"#))
         #expect(subject.unknownNames == ["call_of_2040"])
