@@ -48,6 +48,17 @@ let tests: [Target] = [
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
+/// Only for Tests/fuzz/run.sh, whose compiler options every module must be built with.
+let fuzzing: [Target] =
+    Context.environment["POSTLUDE_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "postlude-fuzz",
+            dependencies: ["PostludeCore", "PostludeSpec", "PostludePlan", "PostludeSandbox"],
+            path: "Tests/fuzz/Sources", swiftSettings: house)
+    ]
+
 let package = Package(
     name: "postlude",
     products: [
@@ -111,5 +122,5 @@ let package = Package(
         .executableTarget(
             name: "postlude-bench", dependencies: ["PostludeCore", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
-    ] + tests
+    ] + tests + fuzzing
 )
