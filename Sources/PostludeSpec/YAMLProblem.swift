@@ -18,6 +18,12 @@ enum YAMLProblem {
                 .error, "spec.yaml", "The file is not valid YAML: \(problem).",
                 hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", at: place
             )
+        case .duplicatedKeysInMapping(let keys, _) where keys.contains("<uncovertable>"):
+            // With keys that are collections the parser tells them in no order, and the place is anyone's.
+            return Diagnostic(
+                .error, "spec.wrong-type", "A key is a list or a mapping, and other keys are there twice.",
+                hint: "Keys are plain words; put a template in quotes.",
+                at: SourcePlace(file: file, line: 1, column: 1))
         case .duplicatedKeysInMapping(let keys, let context):
             let key = keys.first ?? ""
             let first = YAMLLines(text).place(context.mark, in: file)

@@ -80,6 +80,13 @@ import Testing
         }
     }
 
+    @Test func `the same file has the same diagnostics each time`() {
+        let keys = "? [a]\n: 1\nb: 1\n? {c: 1}\n: 1\nd: 1\n"
+        let first = Self.read(keys + keys).findings.diagnostics
+        #expect(first.map(\.code) == ["spec.wrong-type"])
+        for _ in 0..<50 { #expect(Self.read(keys + keys).findings.diagnostics == first) }
+    }
+
     @Test func `thousands of findings and of merged keys take no time worth noticing`() {
         let wrong = (0..<20_000).map { "k\($0): 1\n" }.joined()
         let merged =

@@ -6,7 +6,7 @@ import Testing
 @testable import PostludeSandbox
 
 /// Every program that is loaded, and the one of libseccomp that it stands for, run over every system call.
-@Suite struct SeccompExhaustiveTests {
+@Suite(.enabled(if: !isGuest, notInGuest)) struct SeccompExhaustiveTests {
     static let x32: UInt32 = 0x4000_0000
 
     struct Program {

@@ -5,7 +5,7 @@ import Testing
 @testable import PostludeSandbox
 
 /// Profiles that nobody wrote: what libseccomp and the search tree make of rules that overlap in every way.
-@Suite struct SeccompRandomTests {
+@Suite(.enabled(if: !isGuest, notInGuest)) struct SeccompRandomTests {
     /// A small generator with a known start (Knuth's MMIX), so that a failure can be repeated.
     struct Numbers: RandomNumberGenerator {
         var state: UInt64
