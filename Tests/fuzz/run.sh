@@ -77,7 +77,7 @@ for target in "${targets[@]}"; do
     if [[ -n $keep ]]; then
         merged=$(mktemp -d "$scratch/merged.XXXXXX")
         "$fuzzer" "${options[@]}" -merge=1 "$merged" "$here/corpus/$target" "$work" >> "$log" 2>&1
-        # Small inputs first, up to half a MiB for each target.
+        # Some four hundred of all sizes, the small ones first, up to 400 kB for each target.
         rm -rf "${here:?}/corpus/$target"
         mkdir -p "$here/corpus/$target"
         total=0
@@ -85,7 +85,8 @@ for target in "${targets[@]}"; do
             total=$((total + size))
             if [[ $total -gt 400000 ]]; then break; fi
             cp "$merged/$name" "$here/corpus/$target/$name"
-        done < <(find "$merged" -type f -printf '%s %f\n' | sort -n)
+        done < <(find "$merged" -type f -printf '%s %f\n' | sort -n \
+            | awk '{ line[NR] = $0 } END { step = NR > 400 ? NR / 400 : 1; for (i = 1; i <= NR; i += step) print line[int(i)] }')
         rm -rf "$merged"
         echo "fuzz: $target: $(find "$here/corpus/$target" -type f | wc -l) inputs kept"
     fi
