@@ -10,11 +10,11 @@ DESTDIR ?=
 RELEASE := -c release --static-swift-stdlib
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help build run test test-host test-guest bench format lint install clean setup setup-guest setup-bench
+.PHONY: help build run test test-host test-fuzz test-guest bench format lint install clean setup setup-guest setup-bench
 
 help:
 	@echo "make run       run Examples/digits through real sandboxes, and show what became of it"
-	@echo "make test      every test, on this host and in a guest with pure cgroup v2"
+	@echo "make test      every test, on this host and in a guest with pure cgroup v2, and 20 s of fuzzing"
 	@echo "make bench     the benchmark table (README.md)"
 	@echo "make format    format the sources; make lint only looks"
 	@echo "make install   programs, profiles and the systemd unit (PREFIX, SYSCONFDIR, UNITDIR, DESTDIR)"
@@ -35,11 +35,14 @@ build: setup
 run: build
 	Examples/digits/run.sh
 
-test: test-host test-guest
-	@cat .build/test/host.closing .build/test/guest.closing
+test: test-host test-fuzz test-guest
+	@cat .build/test/host.closing .build/test/guest.closing .build/test/fuzz.closing
 
 test-host: setup
 	@.ci/test-host $(SWIFT)
+
+test-fuzz: setup
+	@.ci/test-fuzz $(SWIFT)
 
 test-guest: setup-guest
 	@.ci/test-guest $(SWIFT)

@@ -53,6 +53,17 @@ let tests: [Target] = [
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
 
+/// Only for Tests/fuzz/run.sh, whose compiler options every module must be built with.
+let fuzzing: [Target] =
+    Context.environment["POSTLUDE_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "postlude-fuzz",
+            dependencies: ["PostludeCore", "PostludeSpec", "PostludePlan", "PostludeSandbox"],
+            path: "Tests/fuzz/Sources", swiftSettings: house)
+    ]
+
 let package = Package(
     name: "postlude",
     products: [
@@ -128,5 +139,5 @@ let package = Package(
         .executableTarget(
             name: "postlude-attacker", path: "Tests/Attacker",
             cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
-    ] + tests
+    ] + tests + fuzzing
 )

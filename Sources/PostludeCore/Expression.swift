@@ -28,7 +28,17 @@ public struct Expression: Hashable, Sendable {
     /// The expression's value in `context`.
     /// - Throws: `ExpressionError` with the offset of the part that has no value.
     public func evaluate(_ context: EvaluationContext) throws(ExpressionError) -> Value {
-        try ExpressionEvaluator(context: context).value(of: root)
+        var budget = ExpressionBudget()
+        return try evaluate(context, within: &budget)
+    }
+
+    /// The same, for one of several expressions that share a budget.
+    func evaluate(
+        _ context: EvaluationContext, within budget: inout ExpressionBudget
+    ) throws(ExpressionError) -> Value {
+        var evaluator = ExpressionEvaluator(context: context, budget: budget)
+        defer { budget = evaluator.budget }
+        return try evaluator.value(of: root)
     }
 
     /// The names the expression reads from its context (the first part of each path).

@@ -81,4 +81,22 @@ public enum ExpressionLimits {
     public static let resultItems = 100_000
     /// Nested lists and dictionaries that can be written as text.
     public static let valueDepth = 256
+    /// What the expressions of one template (or one param) make and read together: bytes of text, and 32 for each item
+    /// of a list or dictionary. Each step alone may make `resultBytes`, and a template has room for many steps.
+    public static let work = 64 << 20
+}
+
+/// What is left of `ExpressionLimits.work`.
+struct ExpressionBudget {
+    private var left = ExpressionLimits.work
+
+    mutating func spend(_ value: Value, at offset: Int) throws(ExpressionError) {
+        switch value {
+        case .null, .bool, .int, .double: left -= 1
+        case .string(let text): left -= text.utf8.count
+        case .list(let items): left -= 32 * items.count
+        case .dict(let entries): left -= 32 * entries.count
+        }
+        guard left >= 0 else { throw .tooLarge("What the expressions work on", at: offset) }
+    }
 }

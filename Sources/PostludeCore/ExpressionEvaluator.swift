@@ -3,8 +3,10 @@ struct ExpressionEvaluator {
     typealias Node = Expression.Node
 
     let context: EvaluationContext
+    /// What may still be made and read.
+    var budget: ExpressionBudget
 
-    func value(of node: Node) throws(ExpressionError) -> Value {
+    mutating func value(of node: Node) throws(ExpressionError) -> Value {
         switch node.kind {
         case .literal(let value):
             return value
@@ -35,8 +37,10 @@ struct ExpressionEvaluator {
             let first = try value(of: left)
             return ExpressionOperators.isTrue(first) ? first : try value(of: right)
         case .arithmetic(let operation, let left, let right):
-            return try ExpressionOperators.combine(
+            let result = try ExpressionOperators.combine(
                 operation, try value(of: left), try value(of: right), at: node.offset)
+            try budget.spend(result, at: node.offset)
+            return result
         case .comparison(let first, let rest):
             return .bool(try compare(first, rest))
         case .conditional(let then, let condition, let otherwise):
@@ -54,7 +58,7 @@ struct ExpressionEvaluator {
             ExpressionError.unknownName, "There is nothing called '\(name)' here.", hint: hint, offset: offset)
     }
 
-    private func attribute(
+    private mutating func attribute(
         _ name: String, of value: Value, _ base: Node, at offset: Int
     ) throws(ExpressionError)
         -> Value
@@ -67,17 +71,19 @@ struct ExpressionEvaluator {
         return try ExpressionOperators.entry(name, of: entries, described: describe(base), at: offset)
     }
 
-    private func compare(_ first: Node, _ rest: [Expression.ComparisonTail]) throws(ExpressionError) -> Bool {
+    private mutating func compare(_ first: Node, _ rest: [Expression.ComparisonTail]) throws(ExpressionError) -> Bool {
         var left = try value(of: first)
         for tail in rest {
             let right = try value(of: tail.operand)
+            try budget.spend(left, at: tail.offset)
+            try budget.spend(right, at: tail.offset)
             guard try ExpressionOperators.holds(tail.comparison, left, right, at: tail.offset) else { return false }
             left = right
         }
         return true
     }
 
-    private func filter(
+    private mutating func filter(
         _ name: String, _ input: Node, _ arguments: [Expression.Argument], at offset: Int
     )
         throws(ExpressionError) -> Value
@@ -95,7 +101,14 @@ struct ExpressionEvaluator {
             guard name == "default", error.isAbsence else { throw error }
             piped = nil
         }
-        return try ExpressionFilters.apply(name, to: piped, given, at: offset)
+        if let piped { try budget.spend(piped, at: offset) }
+        let result = try ExpressionFilters.apply(name, to: piped, given, at: offset)
+        try budget.spend(result, at: offset)
+        // Only `map` makes more than the parts that its list shows at once.
+        if name == "map", case .list(let items) = result {
+            for item in items { try budget.spend(item, at: offset) }
+        }
+        return result
     }
 
     /// The path as written, for messages.

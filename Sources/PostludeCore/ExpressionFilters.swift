@@ -79,7 +79,7 @@ enum ExpressionFilters {
                 throw .mismatch("`map(attribute=...)` takes a name in quotes.", at: attribute.offset)
             }
             return .list(
-                try each(items) { (item) throws(ExpressionError) in
+                try each(items, at: offset) { (item) throws(ExpressionError) in
                     guard case .dict(let entries) = item else {
                         throw .mismatch("An item is \(item.typeName), which has no '\(key)'.", at: offset)
                     }
@@ -98,18 +98,34 @@ enum ExpressionFilters {
                     ?? "It applies \(mappable.sorted().joined(separator: ", ")).", offset: first.offset)
         }
         let rest = Array(arguments.dropFirst())
-        return .list(try each(items) { (item) throws(ExpressionError) in try apply(name, to: item, rest, at: offset) })
+        return .list(
+            try each(items, at: offset) { (item) throws(ExpressionError) in
+                try apply(name, to: item, rest, at: offset)
+            })
     }
 
     /// `map` keeps the whole list within the bounds of one result, not only each item.
     private static func each(
-        _ items: [Value], _ body: (Value) throws(ExpressionError) -> Value
+        _ items: [Value], at offset: Int, _ body: (Value) throws(ExpressionError) -> Value
     )
         throws(ExpressionError) -> [Value]
     {
         var results: [Value] = []
         results.reserveCapacity(items.count)
-        for item in items { results.append(try body(item)) }
+        var bytes = 0
+        var parts = items.count
+        for item in items {
+            let result = try body(item)
+            switch result {
+            case .string(let text): bytes += text.utf8.count
+            case .list(let made): parts += made.count
+            case .null, .bool, .int, .double, .dict: break
+            }
+            guard bytes <= ExpressionLimits.resultBytes, parts <= ExpressionLimits.resultItems else {
+                throw .tooLarge("The list", at: offset)
+            }
+            results.append(result)
+        }
         return results
     }
 

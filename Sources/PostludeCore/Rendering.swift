@@ -5,26 +5,37 @@ public enum Rendering {
     /// What an expression yields is inserted as it is and never scanned again (promise P5).
     /// - Throws: `ExpressionError` with the place in the user's file.
     public static func render(_ template: Template, in context: EvaluationContext) throws(ExpressionError) -> Value {
+        var budget = ExpressionBudget()
+        return try render(template, in: context, within: &budget)
+    }
+
+    private static func render(
+        _ template: Template, in context: EvaluationContext, within budget: inout ExpressionBudget
+    ) throws(ExpressionError) -> Value {
         let parts = try parts(of: template)
         if parts.count == 1, case .expression(let expression, let offset) = parts[0] {
-            return try evaluate(expression, from: offset, of: template, in: context)
+            return try evaluate(expression, from: offset, of: template, in: context, within: &budget)
         }
-        return .string(try join(parts, template, context))
+        return .string(try join(parts, template, context, within: &budget))
     }
 
     /// The template's text, whatever it is made of.
     /// - Throws: `ExpressionError` with the place in the user's file.
     public static func text(_ template: Template, in context: EvaluationContext) throws(ExpressionError) -> String {
-        try join(try parts(of: template), template, context)
+        var budget = ExpressionBudget()
+        return try join(try parts(of: template), template, context, within: &budget)
     }
 
     /// Renders every text of a param's value; a param that is data stays as it is.
     public static func render(_ param: Param, in context: EvaluationContext) throws(ExpressionError) -> Value {
-        param.isTemplate ? try render(inside: param.value, at: param.place, in: context) : param.value
+        var budget = ExpressionBudget()
+        return param.isTemplate
+            ? try render(inside: param.value, at: param.place, in: context, within: &budget) : param.value
     }
 
     private static func render(
-        inside value: Value, at place: SourcePlace?, in context: EvaluationContext
+        inside value: Value, at place: SourcePlace?, in context: EvaluationContext,
+        within budget: inout ExpressionBudget
     )
         throws(ExpressionError) -> Value
     {
@@ -32,14 +43,18 @@ public enum Rendering {
         case .null, .bool, .int, .double:
             return value
         case .string(let text):
-            return hasExpression(text) ? try render(Template(text, at: place), in: context) : value
+            return hasExpression(text) ? try render(Template(text, at: place), in: context, within: &budget) : value
         case .list(let items):
             var rendered: [Value] = []
-            for item in items { rendered.append(try render(inside: item, at: place, in: context)) }
+            for item in items {
+                rendered.append(try render(inside: item, at: place, in: context, within: &budget))
+            }
             return .list(rendered)
         case .dict(let entries):
             var rendered: [String: Value] = [:]
-            for (key, item) in entries { rendered[key] = try render(inside: item, at: place, in: context) }
+            for (key, item) in entries {
+                rendered[key] = try render(inside: item, at: place, in: context, within: &budget)
+            }
             return .dict(rendered)
         }
     }
@@ -152,17 +167,18 @@ public enum Rendering {
     }
 
     private static func evaluate(
-        _ expression: Expression, from offset: Int, of template: Template, in context: EvaluationContext
+        _ expression: Expression, from offset: Int, of template: Template, in context: EvaluationContext,
+        within budget: inout ExpressionBudget
     ) throws(ExpressionError) -> Value {
         do throws(ExpressionError) {
-            return try expression.evaluate(context)
+            return try expression.evaluate(context, within: &budget)
         } catch {
             throw located(error, from: offset, of: template)
         }
     }
 
     private static func join(
-        _ parts: [Part], _ template: Template, _ context: EvaluationContext
+        _ parts: [Part], _ template: Template, _ context: EvaluationContext, within budget: inout ExpressionBudget
     )
         throws(ExpressionError) -> String
     {
@@ -171,7 +187,7 @@ public enum Rendering {
             switch part {
             case .text(let literal): text += literal
             case .expression(let expression, let offset):
-                let value = try evaluate(expression, from: offset, of: template, in: context)
+                let value = try evaluate(expression, from: offset, of: template, in: context, within: &budget)
                 do throws(ExpressionError) {
                     text += try ExpressionText.text(of: value, at: 0)
                 } catch {

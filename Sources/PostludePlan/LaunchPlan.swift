@@ -158,6 +158,6 @@ public enum MountOperation: Hashable, Sendable {
     case file(target: String, content: [UInt8], mode: UInt32, uid: UInt32, gid: UInt32)
     /// Covers a path (if it exists) so that nothing of it is seen: an empty read-only directory or /dev/null.
     case mask(target: String)
-    /// Makes the mount at target (and what is below it) read-only.
+    /// Makes the mount at target read-only; what is mounted below it keeps its own flags.
     case readOnly(target: String)
 }

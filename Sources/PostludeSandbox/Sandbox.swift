@@ -150,7 +150,7 @@ public final class Sandbox: Sendable {
         return warden.identity
     }
 
-    private func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
+    func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
         // The count first: a change in between shows at the next look.
         let generation = mountTable.generation
         return try RootTemplate(for: profile, generation: generation)
@@ -227,12 +227,17 @@ public final class Sandbox: Sendable {
         }
     }
 
-    private func start(_ template: RootTemplate) throws(SandboxError) -> WardenProcess {
+    /// `change` is for tests that take something away from what the warden makes ahead.
+    func start(
+        _ template: RootTemplate,
+        change: (inout [MountOperation], DescriptorList) throws -> Void = { _, _ in }
+    ) throws(SandboxError) -> WardenProcess {
         let slot = CgroupTree.newSlot()
         let layout = template.layout()
         let warden: WardenProcess
         do {
-            let (mounts, descriptors) = try RootTemplate.operations(of: layout)
+            var (mounts, descriptors) = try RootTemplate.operations(of: layout)
+            try change(&mounts, descriptors)
             let request = try tree.make(
                 slot: slot, template: mounts, bringsLoopbackUp: template.network == .loopback)
             let inode = try Cgroup(opening: tree.path(of: slot)).inode()

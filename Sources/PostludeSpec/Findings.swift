@@ -3,11 +3,12 @@ import PostludeCore
 /// Collects what is found while a file is read, so that the user sees every problem at once.
 final class Findings {
     private(set) var diagnostics: [Diagnostic] = []
+    private var known: Set<Diagnostic> = []
 
     var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
 
     func add(_ diagnostic: Diagnostic) {
-        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+        if known.insert(diagnostic).inserted { diagnostics.append(diagnostic) }
     }
 
     func error(_ code: String, _ message: String, hint: String, at place: SourcePlace?) {

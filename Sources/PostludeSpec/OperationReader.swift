@@ -19,7 +19,7 @@ public enum OperationReader {
             operation = FileReader(session: session, submission: submission).read(root)
         }
         if let complete = operation, !session.findings.hasErrors { dryRun(complete, submission, session) }
-        let diagnostics = session.findings.sorted
+        let diagnostics = session.diagnostics()
         guard !session.findings.hasErrors else { return (nil, diagnostics) }
         operation?.notes = diagnostics
         return (operation, diagnostics)

@@ -16,6 +16,26 @@ final class SpecSession {
         self.sources = sources
     }
 
+    /// What was found, by place. A place that YAML has moved out of its line (where it joins lines, or replaces escapes)
+    /// is taken back to the line's end.
+    func diagnostics() -> [Diagnostic] {
+        var widths: [String: [Int]] = [:]
+        return findings.sorted.map { finding in
+            guard let place = finding.place, let text = sources[place.file] else { return finding }
+            let lines = widths[place.file] ?? Self.widths(text)
+            widths[place.file] = lines
+            var moved = finding
+            let line = min(max(place.line, 1), lines.count)
+            moved.place?.line = line
+            moved.place?.column = min(max(place.column, 1), lines[line - 1] + 1)
+            return moved
+        }
+    }
+
+    private static func widths(_ text: String) -> [Int] {
+        text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(\.count)
+    }
+
     /// A text as a template, with its syntax checked; scalars that are no texts stand as they are written.
     func template(_ node: YAMLNode, _ name: String) -> Template? {
         guard let scalar = node.scalar, scalar.value != .null else {

@@ -8,7 +8,7 @@ enum YAMLProblem {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _):
             return syntax(problem, mark, text, file)
         case .composer(_, let problem, let mark, _):
-            let place = SourcePlace(file: file, line: mark.line, column: mark.column)
+            let place = YAMLLines(text).place(mark, in: file)
             if problem.contains("another document") {
                 return Diagnostic(
                     .error, "spec.multiple-documents", "The file holds more than one document.",
@@ -18,12 +18,19 @@ enum YAMLProblem {
                 .error, "spec.yaml", "The file is not valid YAML: \(problem).",
                 hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", at: place
             )
+        case .duplicatedKeysInMapping(let keys, _) where keys.contains("<uncovertable>"):
+            // With keys that are collections the parser tells them in no order, and the place is anyone's.
+            return Diagnostic(
+                .error, "spec.wrong-type", "A key is a list or a mapping, and other keys are there twice.",
+                hint: "Keys are plain words; put a template in quotes.",
+                at: SourcePlace(file: file, line: 1, column: 1))
         case .duplicatedKeysInMapping(let keys, let context):
             let key = keys.first ?? ""
-            let place = second(key, SourcePlace(file: file, line: context.mark.line, column: context.mark.column), text)
+            let first = YAMLLines(text).place(context.mark, in: file)
+            let place = second(key, first, text)
             return Diagnostic(
                 .error, "spec.duplicate-key", "The key `\(key)` is there twice.",
-                hint: "Remove one; the first is on line \(context.mark.line).", at: place)
+                hint: "Remove one; the first is on line \(first.line).", at: place)
         case .reader(let problem, let offset, _, _):
             return Diagnostic(
                 .error, "spec.yaml", "The file cannot be read: \(problem).",
@@ -36,17 +43,18 @@ enum YAMLProblem {
     }
 
     private static func syntax(_ problem: String, _ mark: Mark, _ text: String, _ file: String) -> Diagnostic {
-        let place = SourcePlace(file: file, line: mark.line, column: mark.column)
+        let lines = YAMLLines(text)
+        let place = lines.place(mark, in: file)
         if problem.contains("nesting level") {
             return Diagnostic(
                 .error, "spec.too-deep", "The file is nested more than \(YAMLReader.maximumDepth) levels deep.",
                 hint: "Flatten it.", at: place)
         }
-        let line = YAMLLines(text)[mark.line] ?? ""
+        let line = lines[place.line] ?? ""
         if let tab = tab(in: line) {
             return Diagnostic(
                 .error, "spec.tab", "The line is indented with a tab.", hint: "Indent with blanks.",
-                at: SourcePlace(file: file, line: mark.line, column: tab))
+                at: SourcePlace(file: file, line: place.line, column: tab))
         }
         return Diagnostic(
             .error, "spec.yaml", "The file is not valid YAML: \(problem).", hint: hint(problem, line), at: place)

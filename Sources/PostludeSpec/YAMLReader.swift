@@ -86,12 +86,51 @@ enum YAMLReader {
 /// The lines of a file, for places that the parser does not tell.
 struct YAMLLines {
     private let lines: [Substring]
+    /// Where the parser's lines start, when it counts more of them: for YAML 1.1 a lone carriage return, U+0085, U+2028
+    /// and U+2029 end a line too, for an editor they do not.
+    private let starts: [(line: Int, column: Int)]
 
     init(_ text: String) {
         lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        starts = Self.starts(text)
     }
 
     subscript(number: Int) -> Substring? { lines.indices.contains(number - 1) ? lines[number - 1] : nil }
+
+    func place(_ mark: Mark, in file: String) -> SourcePlace { place(mark.line, mark.column, in: file) }
+
+    /// Of a line and column as the parser counts them.
+    func place(_ line: Int, _ column: Int, in file: String) -> SourcePlace {
+        guard starts.indices.contains(line - 1) else { return SourcePlace(file: file, line: line, column: column) }
+        let start = starts[line - 1]
+        return SourcePlace(file: file, line: start.line, column: start.column + column - 1)
+    }
+
+    /// Empty when the parser's lines are the file's.
+    private static func starts(_ text: String) -> [(line: Int, column: Int)] {
+        var starts = [(line: 1, column: 1)]
+        var (line, column) = (1, 1)
+        var differs = false
+        var afterReturn = false
+        func breakLine() {
+            starts.append((line, column))
+            differs = true
+        }
+        for scalar in text.unicodeScalars {
+            if afterReturn, scalar != "\n" { breakLine() }
+            afterReturn = scalar == "\r"
+            column += 1
+            switch scalar {
+            case "\n":
+                (line, column) = (line + 1, 1)
+                starts.append((line, column))
+            case "\u{85}", "\u{2028}", "\u{2029}": breakLine()
+            default: break
+            }
+        }
+        if afterReturn { breakLine() }
+        return differs ? starts : []
+    }
 
     /// Where the text of a block scalar starts whose `|` or `>` is at this line.
     func blockStart(after line: Int) -> (line: Int, column: Int)? {
@@ -180,7 +219,8 @@ private struct YAMLBuilder {
             }
         }
         // What is written here wins over what is merged in, and an earlier merge over a later one.
-        for entry in merged where !entries.contains(where: { $0.key == entry.key }) { entries.append(entry) }
+        var keys = Set(merged.isEmpty ? [] : entries.map(\.key))
+        for entry in merged where keys.insert(entry.key).inserted { entries.append(entry) }
         return entries
     }
 
@@ -236,6 +276,6 @@ private struct YAMLBuilder {
     }
 
     private func place(_ mark: Mark?) -> SourcePlace {
-        SourcePlace(file: file, line: mark?.line ?? 1, column: mark?.column ?? 1)
+        mark.map { lines.place($0, in: file) } ?? SourcePlace(file: file, line: 1, column: 1)
     }
 }

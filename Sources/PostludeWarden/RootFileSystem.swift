@@ -166,7 +166,7 @@ struct RootFileSystem: ~Copyable {
     private func makeReadOnly(_ target: String) throws(LinuxError) {
         guard let place = try existing(target) else { throw LinuxError("openat2", target, errno: ENOENT) }
         do {
-            try Mounts.set([.readOnly], on: place.rawValue, recursive: true)
+            try Mounts.set([.readOnly], on: place.rawValue, recursive: false)
         } catch {
             // Not the root of a mount: it becomes one.
             guard error.errno == EINVAL else { throw error }

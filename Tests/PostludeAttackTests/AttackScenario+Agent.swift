@@ -15,7 +15,7 @@ extension AttackScenario {
             "/bin/sh", "-c",
             "exec 5< \(node.path) && mkfifo go && echo up; read x < go; exec 6< /proc/self/fd/5 && echo again",
         ]
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.fixture.sandbox.launch(spec, in: warden)
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         try stage.fixture.sandbox.revokeDevices(warden)
@@ -35,7 +35,7 @@ extension AttackScenario {
         spec.steps[0].command = [
             "/bin/sh", "-c", "mkfifo go && echo up; read x < go; exec 6< \(node.path) && echo opened",
         ]
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.launch(spec, in: warden, granting: []) { _, _ in }
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         let step = try Cgroup(opening: "\(stage.fixture.sandbox.tree.path(of: warden.slot))/main")
@@ -63,7 +63,7 @@ extension AttackScenario {
         for name in ["LD_PRELOAD", "LD_AUDIT", "GCONV_PATH", "PYTHONPATH", "BASH_ENV"] {
             spec.steps[0].environment[name] = "/no/such/evil.so"
         }
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.fixture.sandbox.launch(spec, in: warden)
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         let slot = stage.fixture.sandbox.tree.path(of: warden.slot)

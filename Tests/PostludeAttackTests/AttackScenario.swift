@@ -27,7 +27,7 @@ enum AttackScenario {
         var spec = try stage.attempt(script: "\(before); mkfifo go; echo up; read x < go; \(after)")
         spec.steps[0].workingDirectory = spec.directories.artifactsInside
         change(&spec)
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.fixture.sandbox.launch(spec, in: warden)
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         try await action(warden, spec)
@@ -125,7 +125,7 @@ enum AttackScenario {
         let mark = marker()
         let script = "echo up; while :; do sh -c ': \(mark)' & done 2> /dev/null"
         let spec = try stage.attempt(script: script)
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.fixture.sandbox.launch(spec, in: warden)
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         try stage.fixture.sandbox.kill(warden)
@@ -139,7 +139,7 @@ enum AttackScenario {
         let mark = marker()
         let script = "for i in 1 2 3; do sh -c 'kill -STOP $$; : \(mark)' & done; echo up; kill -STOP $$; : \(mark)"
         let spec = try stage.attempt(script: script)
-        let warden = try stage.fixture.sandbox.reserve()
+        let warden = try stage.fixture.sandbox.reserve(for: spec.profile)
         try stage.fixture.sandbox.launch(spec, in: warden)
         try await stage.fixture.awaitOutput("up", of: "main", in: spec)
         try stage.fixture.sandbox.requestStop(warden)

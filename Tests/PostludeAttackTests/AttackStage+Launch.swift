@@ -19,8 +19,9 @@ extension AttackStage {
         let program = try programs.program(named: spec.profile.seccomp)
         let plain = try filters.filter(allowing: [])
         let given = try filters.filter(allowing: granting ?? spec.devices)
+        let prepared = try #require(fixture.sandbox.state.withLock { $0.templates[warden.slot] })
         let builder = PlanBuilder(
-            layout: fixture.sandbox.tree.layout, seccomp: program.memory.rawValue,
+            layout: fixture.sandbox.tree.layout, prepared: prepared, seccomp: program.memory.rawValue,
             grantingFilter: given.program.rawValue, plainFilter: plain.program.rawValue,
             hiddenPaths: fixture.configuration.hiddenPaths)
         var (plan, descriptors) = try builder.build(spec)
@@ -33,9 +34,12 @@ extension AttackStage {
     /// Runs an attempt to its end in the same way.
     func run(
         _ spec: AttemptSpec, granting: [DeviceNode]? = nil,
-        change: (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in }
+        change: (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in },
+        template: (inout [MountOperation], DescriptorList) throws -> Void = { _, _ in }
     ) async throws -> SandboxFixture.Ended {
-        let warden = try fixture.sandbox.reserve()
+        let process = try fixture.sandbox.start(try fixture.sandbox.template(spec.profile), change: template)
+        let warden = process.identity
+        try process.awaitReady(path: fixture.configuration.wardenPath)
         do {
             try launch(spec, in: warden, granting: granting, change: change)
         } catch {

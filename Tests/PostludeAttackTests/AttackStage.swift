@@ -246,7 +246,7 @@ final class AttackStage {
         var spec = try attempt([], in: Place(profile: "main", user: .plain))
         spec.steps = [spec.steps[1]]
         spec.steps[0].command = ["\(working)/attacker", "--neighbour"]
-        let warden = try fixture.sandbox.reserve()
+        let warden = try fixture.sandbox.reserve(for: spec.profile)
         try fixture.sandbox.launch(spec, in: warden)
         try await fixture.awaitOutput("up", of: "main", in: spec)
         neighbour = (spec, warden)

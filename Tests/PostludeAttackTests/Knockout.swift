@@ -13,6 +13,8 @@ struct Knockout: Sendable, CustomTestStringConvertible {
     /// What `warden-without-<this>` leaves out; nil takes the warden that is installed.
     var warden: String?
     var change: @Sendable (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in }
+    /// What is different in the mounts, those of the template and those of the plan.
+    var mounts: @Sendable ([MountOperation]) -> [MountOperation] = { $0 }
     /// Whether the host's root is shown instead of a new one.
     var isHostRoot = false
     /// Whether an init step leaves traps behind; not where they would stay on the host.
@@ -32,22 +34,22 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         Knockout(name: "seccomp") { plan, _ in plan.eachStep { $0.seccomp = nil } },
         Knockout(name: "device-filter") { plan, _ in plan.eachStep { $0.deviceFilter = nil } },
         Knockout(name: "network-namespace") { plan, _ in plan.network = .host },
-        Knockout(name: "masks") { plan, _ in
-            plan.eachStep { step in
-                step.mounts.removeAll { if case .mask = $0 { true } else { false } }
-            }
-        },
-        Knockout(name: "read-only") { plan, _ in
-            plan.eachBind { source, target, _, devices in
-                .bind(source: source, target: target, readOnly: false, devices: devices)
-            }
-        },
-        Knockout(name: "nodev") { plan, _ in
-            plan.eachBind { source, target, readOnly, _ in
-                .bind(source: source, target: target, readOnly: readOnly, devices: true)
-            }
-        },
-        Knockout(name: "new-root", isHostRoot: true, change: showHostRoot),
+        Knockout(
+            name: "masks",
+            mounts: { mounts in
+                mounts.filter { if case .mask = $0 { false } else { true } }
+            }),
+        Knockout(
+            name: "read-only",
+            mounts: eachBind { source, target, _, devices, recursive in
+                .bind(source: source, target: target, readOnly: false, devices: devices, recursive: recursive)
+            }),
+        Knockout(
+            name: "nodev",
+            mounts: eachBind { source, target, readOnly, _, recursive in
+                .bind(source: source, target: target, readOnly: readOnly, devices: true, recursive: recursive)
+            }),
+        Knockout(name: "new-root", isHostRoot: true),
         Knockout(name: "capabilities", warden: "capabilities"),
         Knockout(name: "seccomp+capabilities", warden: "capabilities") { plan, _ in
             plan.eachStep { $0.seccomp = nil }
@@ -72,23 +74,50 @@ struct Knockout: Sendable, CustomTestStringConvertible {
 
     init(
         name: String, warden: String? = nil, isHostRoot: Bool = false,
-        change: @escaping @Sendable (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in }
+        change: @escaping @Sendable (inout LaunchPlan, DescriptorList) throws -> Void = { _, _ in },
+        mounts: @escaping @Sendable ([MountOperation]) -> [MountOperation] = { $0 }
     ) {
         self.name = name
         self.warden = warden
         self.change = change
+        self.mounts = mounts
         self.isHostRoot = isHostRoot
     }
 
-    /// The host's root with a fresh /proc: what a step sees whose mounts were forgotten. Read-only, for as root the
-    /// attacks would change the host in earnest.
-    private static let showHostRoot: @Sendable (inout LaunchPlan, DescriptorList) throws -> Void = {
-        plan, descriptors in
-        let root = try descriptors.add(try OwnedDescriptor.open("/", OwnedDescriptor.pathOnly | O_DIRECTORY))
+    /// The template as this leaves it. Without a new root that is the host's, all of it, with a fresh /proc: what a step
+    /// sees whose mounts were forgotten. Read-only, for as root the attacks would change the host in earnest.
+    func template(_ template: inout [MountOperation], _ descriptors: DescriptorList) throws {
+        guard isHostRoot else { return template = mounts(template) }
+        template = [.proc(target: "/proc")]
+        for entry in try HostRoot.read().entries where entry.name != "proc" {
+            let path = "/" + entry.name
+            if case .link(let text) = entry.kind {
+                template.append(.symlink(target: path, text: text))
+            } else {
+                let source = try descriptors.add(try OwnedDescriptor.open(path, OwnedDescriptor.pathOnly))
+                template.append(.bind(source: source, target: path, readOnly: true, devices: true, recursive: true))
+            }
+        }
+    }
+
+    /// The plan likewise.
+    func plan(_ plan: inout LaunchPlan, _ descriptors: DescriptorList) throws {
+        try change(&plan, descriptors)
         plan.eachStep { step in
-            step.mounts = [
-                .bind(source: root, target: "/", readOnly: true, devices: true), .proc(target: "/proc"),
-            ]
+            step.mounts = isHostRoot ? [] : mounts(step.mounts)
+        }
+    }
+
+    private static func eachBind(
+        _ change: @escaping @Sendable (DescriptorIndex, String, Bool, Bool, Bool) -> MountOperation
+    ) -> @Sendable ([MountOperation]) -> [MountOperation] {
+        { mounts in
+            mounts.map { mount in
+                guard case .bind(let source, let target, let readOnly, let devices, let recursive) = mount else {
+                    return mount
+                }
+                return change(source, target, readOnly, devices, recursive)
+            }
         }
     }
 }
@@ -96,17 +125,6 @@ struct Knockout: Sendable, CustomTestStringConvertible {
 extension LaunchPlan {
     fileprivate mutating func eachStep(_ change: (inout StepPlan) -> Void) {
         for index in steps.indices { change(&steps[index]) }
-    }
-
-    fileprivate mutating func eachBind(
-        _ change: (DescriptorIndex, String, Bool, Bool) -> MountOperation
-    ) {
-        eachStep { step in
-            step.mounts = step.mounts.map { mount in
-                guard case .bind(let source, let target, let readOnly, let devices) = mount else { return mount }
-                return change(source, target, readOnly, devices)
-            }
-        }
     }
 }
 

@@ -39,9 +39,8 @@ struct KnockoutTests {
                 spec.steps[index].workingDirectory = stage.working
             }
         }
-        let ended = try await stage.run(spec, granting: []) { plan, descriptors in
-            try knockout.change(&plan, descriptors)
-        }
+        let ended = try await stage.run(
+            spec, granting: [], change: { try knockout.plan(&$0, $1) }, template: { try knockout.template(&$0, $1) })
         let results = try AttackStage.results(ended)
         AttackReport.keep(ended.output["main.stdout"] ?? "", "without-\(knockout.name).\(user)")
         #expect(results.count == rows.count, "\(ended.reports) \(ended.output["main.stderr"] ?? "")")

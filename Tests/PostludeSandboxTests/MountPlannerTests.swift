@@ -114,6 +114,13 @@ import Testing
         #expect(!targets(planner(masked: ["/run/agent.sock"]).whole().mounts).contains("/run/agent.sock"))
     }
 
+    @Test func `places for mount points are read-only in the end, below which what is mounted is not`() {
+        let planner = planner(working: "/var/secret/open", hidden: ["/var/secret"])
+        let closing = planner.closing(after: planner.shared())
+        #expect(
+            closing == ["/var/secret", "/dev"].map { .operation(.readOnly(target: $0)) })
+    }
+
     @Test func `state that is the working directory is covered, and the run's artifacts are shown`() {
         let order = targets(planner(working: "/home/ada/s", state: "/home/ada/s").whole().mounts)
         #expect(order.filter { $0 == "/home/ada/s" }.count == 2)

@@ -274,6 +274,7 @@ import Testing
         let fixture = try SandboxFixture(poolSize: 1)
         let place = try fixture.directory.directory("mounted", mode: 0o755)
         let profile = fixture.profile { $0.readOnly = [place] }
+        fixture.sandbox.onPoolChange {}
         try fixture.sandbox.fillPool(for: [profile])
         let prepared = fixture.sandbox.state.withLock { $0.idle }
         #expect(mount("tmpfs", place, "tmpfs", 0, "size=4k") == 0)

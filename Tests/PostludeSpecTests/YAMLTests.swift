@@ -54,6 +54,55 @@ import Testing
         #expect(Self.read("a: &a [1]\nx: {<<: *a}\n").findings.diagnostics.map(\.code) == ["spec.wrong-type"])
     }
 
+    /// Each of these ends a line for YAML 1.1, and not for an editor.
+    @Test(arguments: ["\r", "\u{85}", "\u{2028}", "\u{2029}"])
+    func `a place is where an editor has it`(separator: String) throws {
+        let text = "a: 1\(separator)b: [\(separator)c: !!binary x\n"
+        let lines = YAMLLines(text)
+        #expect(lines.place(1, 2, in: "f") == SourcePlace(file: "f", line: 1, column: 2))
+        #expect(lines.place(2, 1, in: "f") == SourcePlace(file: "f", line: 1, column: 6))
+        let (node, findings) = Self.read("a: 1\(separator)b: !!binary x\nc: !!binary y\n")
+        #expect(node == nil)
+        #expect(findings.diagnostics.first?.place == SourcePlace(file: "f", line: 1, column: 9))
+        #expect(YAMLLines("a\r\nb\n").place(2, 1, in: "f").line == 2)
+    }
+
+    @Test func `what YAML moves out of its line is shown at the line's end`() {
+        for text in ["kind: operation\nname: \"\\n\\n\\n\\n{{ x\"\n", "name: >-\n  a\n  b\n  c {{ x\n"] {
+            let submission = Submission(path: "f", text: text, workingDirectory: "/")
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let (operation, diagnostics) = OperationReader.read(submission, hub: .empty, profiles: [])
+            #expect(operation == nil && !diagnostics.isEmpty)
+            for place in diagnostics.compactMap(\.place) {
+                #expect((1...lines.count).contains(place.line), "\(place)")
+                #expect(place.column >= 1 && place.column <= lines[place.line - 1].count + 1, "\(place)")
+            }
+        }
+    }
+
+    @Test func `the same file has the same diagnostics each time`() {
+        let keys = "? [a]\n: 1\nb: 1\n? {c: 1}\n: 1\nd: 1\n"
+        let first = Self.read(keys + keys).findings.diagnostics
+        #expect(first.map(\.code) == ["spec.wrong-type"])
+        for _ in 0..<50 { #expect(Self.read(keys + keys).findings.diagnostics == first) }
+    }
+
+    @Test func `thousands of findings and of merged keys take no time worth noticing`() {
+        let wrong = (0..<20_000).map { "k\($0): 1\n" }.joined()
+        let merged =
+            "a: &a\n" + (0..<12_000).map { "  m\($0): 1\n" }.joined() + "b:\n  <<: *a\n"
+            + (0..<12_000).map { "  n\($0): 1\n" }.joined()
+        let clock = ContinuousClock()
+        for text in [wrong, merged] {
+            let submission = Submission(path: "f", text: text, workingDirectory: "/")
+            let spent = clock.measure {
+                #expect(OperationReader.read(submission, hub: .empty, profiles: []).operation == nil)
+            }
+            // Quadratic work takes minutes here.
+            #expect(spent < .seconds(30), "\(spent)")
+        }
+    }
+
     @Test func `a billion laughs are not funny`() {
         var text = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n"
         for level in 1...12 {

@@ -58,6 +58,18 @@ struct MountPlanner {
         return mounts
     }
 
+    /// What comes last, after all mount points are made: places for them are nobody's to write to, of uid 0 neither.
+    func closing(after shared: MountLayout) -> [PlannedMount] {
+        let covers = (template.mounts + shared.mounts).compactMap { mount -> String? in
+            if case .operation(let operation) = mount, mount == .cover(operation.target) {
+                operation.target
+            } else {
+                nil
+            }
+        }
+        return (covers.filter { $0 != "/dev" } + ["/dev"]).map { .operation(.readOnly(target: $0)) }
+    }
+
     /// The template masks what is hidden; where something of the attempt is shown below, there has to be room for it.
     private func uncover(_ layout: inout MountLayout) {
         let masks = Set(

@@ -45,7 +45,8 @@ struct PlanBuilder {
             let lookup = ProgramLookup(
                 view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },
                 canonical: paths.working, base: paths.working ?? spec.directories.artifactsInside)
-            var found = Found(paths: paths, planner: planner, mounts: shared.mounts)
+            var found = Found(
+                paths: paths, planner: planner, mounts: shared.mounts, closing: planner.closing(after: shared))
             do throws(SandboxError) {
                 for step in spec.steps {
                     let directory = try lookup.directory(of: step)
@@ -65,6 +66,7 @@ struct PlanBuilder {
         var paths: StepPaths
         var planner: MountPlanner
         var mounts: [PlannedMount]
+        var closing: [PlannedMount]
         var programs: [String] = []
         var directories: [String] = []
     }
@@ -80,6 +82,7 @@ struct PlanBuilder {
         let files = try AttemptFiles(directory: spec.directories.attempt)
         let journal = try descriptors.add(try files.journal())
         let shared = try sources.operations(found.mounts)
+        let closing = try sources.operations(found.closing)
         let program = try descriptors.shared("seccomp") { () throws(SandboxError) in try duplicate(seccomp) }
         let limits = LimitWrites(layout: layout)
         var steps: [StepPlan] = []
@@ -94,7 +97,7 @@ struct PlanBuilder {
                     name: step.name, role: Self.role(step.role), program: found.programs[index],
                     arguments: step.command, environment: Self.environment(of: step, user: spec.user),
                     workingDirectory: found.directories[index], limits: try limits.writes(step.limits, isStep: true),
-                    mounts: shared + own, uid: spec.user.uid, gid: spec.user.gid, groups: spec.user.groups,
+                    mounts: shared + own + closing, uid: spec.user.uid, gid: spec.user.gid, groups: spec.user.groups,
                     resourceLimits: ResourceLimits.of(spec.profile), seccomp: program,
                     deviceFilter: try filter(for: step, in: descriptors), standardOutput: outputs.0,
                     standardError: outputs.1, logBytes: UInt64(max(0, spec.profile.logBytes)),

@@ -19,7 +19,9 @@ extension StepPaths {
             throw .workingDirectory(path, "it is not an absolute path", hint: nil)
         }
         let directory = try directory(path, user: user)
-        guard let canonical = canonicalPath(path), same(canonical, directory.rawValue) else {
+        // The path of what was opened, and not what the path leads to now: it may have been exchanged in between.
+        guard let canonical = readLink("/proc/self/fd/\(directory.rawValue)"), same(canonical, directory.rawValue)
+        else {
             throw .workingDirectory(path, "it changed while it was opened", hint: "Submit the run again.")
         }
         for forbidden in ["/proc", "/sys", "/dev"] where InsideView.contains(forbidden, canonical) {

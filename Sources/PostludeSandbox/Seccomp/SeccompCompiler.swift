@@ -39,8 +39,9 @@ struct SeccompProgram: Hashable, Sendable {
 
 /// Makes programs of profiles with libseccomp: this architecture only, every other kills the process.
 ///
-/// libseccomp cannot hold an allowed call with denied arguments, so there are two programs in one: the denials, whose
-/// "allow" goes on to the permissions.
+/// libseccomp cannot hold an allowed call with denied arguments. Of rules for one call that overlap and differ in their
+/// action, or have several conditions, 2.5.4 may forget one altogether. So there is a program for each action, the most
+/// severe first, and for further rules with several conditions; what one does not name goes on to the next.
 struct SeccompCompiler {
     static var libraryVersion: String {
         guard let version = seccomp_version() else { return "unknown" }
@@ -50,7 +51,24 @@ struct SeccompCompiler {
     var file: String
     var host: SeccompHost
 
+    /// A profile's program as libseccomp makes it, and the shorter one with the same answers that is loaded in its place.
+    struct Forms {
+        var whole: [SeccompProgram.Instruction]
+        /// nil where the search tree would need longer jumps than there are.
+        var short: [SeccompProgram.Instruction]?
+        var unknownNames: [String]
+    }
+
     func compile(_ profile: SeccompProfile) throws(SandboxError) -> SeccompProgram {
+        let forms = try forms(of: profile)
+        let instructions = forms.short ?? forms.whole
+        guard instructions.count <= 4096 else {
+            throw .seccompInvalid(file, at: "", "the program is longer than the kernel takes")
+        }
+        return SeccompProgram(instructions: instructions, unknownNames: forms.unknownNames)
+    }
+
+    func forms(of profile: SeccompProfile) throws(SandboxError) -> Forms {
         guard profile.architectures.isEmpty || profile.architectures.contains(host.architecture) else {
             throw .seccompInvalid(
                 file, at: "architectures", "\(host.architecture), this host's, is not among them")
@@ -62,25 +80,64 @@ struct SeccompCompiler {
         }
         let highest = (resolved.map(\.number) + others).max() ?? 0
         let whole = try program(resolved, profile, highest)
-        let instructions = try shortened(whole, resolved, profile, highest) ?? whole
-        guard instructions.count <= 4096 else {
-            throw .seccompInvalid(file, at: "", "the program is longer than the kernel takes")
-        }
-        return SeccompProgram(instructions: instructions, unknownNames: unknown)
+        return Forms(
+            whole: whole, short: try shortened(whole, resolved, profile, highest), unknownNames: unknown)
     }
 
     private func program(
         _ rules: [ResolvedRule], _ profile: SeccompProfile, _ highest: Int32
     ) throws(SandboxError) -> [SeccompProgram.Instruction] {
-        let permitted = Set(rules.filter { $0.action.isPermissive }.map(\.number))
-        // A denial that says what the default says, of a call that nothing allows, adds nothing.
-        let denials = rules.filter { rule in
-            !rule.action.isPermissive && (rule.action != profile.defaultAction || permitted.contains(rule.number))
+        var stages = Self.stages(rules, profile.defaultAction)
+        var instructions: [SeccompProgram.Instruction] = []
+        // From the last to the first: what a stage does not name goes on to the next one.
+        var isLast = true
+        while isLast || !stages.isEmpty {
+            let fallback = isLast ? Self.code(profile.defaultAction) : Self.onward
+            var stage = try export(stages.popLast() ?? [], defaultAction: fallback)
+            if !isLast { Self.chain(&stage, to: instructions) }
+            instructions = stage
+            isLast = false
         }
-        let permissions = rules.filter { $0.action.isPermissive && $0.action != profile.defaultAction }
-        var instructions = try export(denials, defaultAction: .allow)
-        Self.chain(&instructions, to: try export(permissions, defaultAction: profile.defaultAction))
         return Self.unknownNumbers(above: UInt32(highest), auditArchitecture: auditArchitecture) + instructions
+    }
+
+    /// Rules by action, the most severe first, without what would only repeat the default action.
+    private static func stages(
+        _ rules: [ResolvedRule], _ defaultAction: SeccompProfile.Action
+    ) -> [[ResolvedRule]] {
+        var order: [SeccompProfile.Action] = []
+        for rule in rules where !order.contains(rule.action) { order.append(rule.action) }
+        // The position keeps the order of the file among errors.
+        let sorted = order.enumerated().sorted { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }
+        var stages: [[ResolvedRule]] = []
+        var later: Set<Int32> = []
+        for action in sorted.map(\.element).reversed() {
+            // What the default says anyway is worth saying only before a stage that would say something else.
+            let stage = rules.filter {
+                $0.action == action && (action != defaultAction || later.contains($0.number))
+            }
+            later.formUnion(stage.map(\.number))
+            if !stage.isEmpty { stages += layers(stage) }
+        }
+        return stages.reversed()
+    }
+
+    /// Rules of one action in parts that libseccomp gets right: in a part, a call has either rules with at most one
+    /// condition, or a single rule.
+    private static func layers(_ stage: [ResolvedRule]) -> [[ResolvedRule]] {
+        var layers: [[ResolvedRule]] = [[]]
+        var depths: [Int32: Int] = [:]
+        for rule in stage {
+            guard rule.conditions.count > 1 else {
+                layers[0].append(rule)
+                continue
+            }
+            let depth = depths[rule.number, default: 0] + 1
+            depths[rule.number] = depth
+            if depth == layers.count { layers.append([]) }
+            layers[depth].append(rule)
+        }
+        return layers.filter { !$0.isEmpty }
     }
 
     /// A search tree for the numbers whose answer is fixed, and libseccomp's program for the others alone.
@@ -96,7 +153,10 @@ struct SeccompCompiler {
         return tree.instructions(architecture: architecture, before: rest)
     }
 
-    private struct ResolvedRule {
+    /// The kernel takes 4096 instructions, and a rule with conditions needs three at least.
+    private static let maximumRules = 2048
+
+    private struct ResolvedRule: Hashable {
         var number: Int32
         var action: SeccompProfile.Action
         var conditions: [SeccompProfile.Comparison]
@@ -106,11 +166,16 @@ struct SeccompCompiler {
         _ profile: SeccompProfile, unknown: inout [String]
     ) throws(SandboxError) -> [ResolvedRule] {
         var resolved: [ResolvedRule] = []
+        var seen: Set<ResolvedRule> = []
         for rule in profile.rules {
             for (index, name) in rule.names.enumerated() {
                 switch SyscallTable.look(up: name) {
                 case .number(let number):
-                    resolved.append(.init(number: number, action: rule.action, conditions: rule.conditions))
+                    let entry = ResolvedRule(number: number, action: rule.action, conditions: rule.conditions)
+                    if seen.insert(entry).inserted { resolved.append(entry) }
+                    guard resolved.count <= Self.maximumRules else {
+                        throw .seccompInvalid(file, at: rule.place, "the rules are more than \(Self.maximumRules)")
+                    }
                 case .elsewhere: continue
                 case .unknown:
                     // Not allowing what is unknown is safe; not denying it is so only where the default denies.
@@ -126,9 +191,9 @@ struct SeccompCompiler {
     }
 
     private func export(
-        _ rules: [ResolvedRule], defaultAction: SeccompProfile.Action
+        _ rules: [ResolvedRule], defaultAction: UInt32
     ) throws(SandboxError) -> [SeccompProgram.Instruction] {
-        guard let context = seccomp_init(Self.code(defaultAction)) else { throw failed("seccomp_init", -ENOMEM) }
+        guard let context = seccomp_init(defaultAction) else { throw failed("seccomp_init", -ENOMEM) }
         defer { seccomp_release(context) }
         try check("seccomp_attr_set", seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, 0x8000_0000))
         // A binary tree: the kernel also walks the program for every number when it is installed.
@@ -168,7 +233,7 @@ struct SeccompCompiler {
             hint: "Update libseccomp, or look for contradicting rules in the profile.")
     }
 
-    private static func instructions(_ bytes: [UInt8]) -> [SeccompProgram.Instruction] {
+    static func instructions(_ bytes: [UInt8]) -> [SeccompProgram.Instruction] {
         bytes.withUnsafeBytes { raw in
             stride(from: 0, to: raw.count - 7, by: 8).map { offset in
                 SeccompProgram.Instruction(
@@ -179,11 +244,15 @@ struct SeccompCompiler {
         }
     }
 
-    /// Turns each "allow" of the first program into a jump to the second.
-    static func chain(_ first: inout [SeccompProgram.Instruction], to second: [SeccompProgram.Instruction]) {
+    /// What stands for "see the next program": SCMP_ACT_TRACE, which no profile can say.
+    private static let onward: UInt32 = 0x7ff0_0000
+
+    /// Turns each `onward` of the first program into a jump to the second.
+    private static func chain(
+        _ first: inout [SeccompProgram.Instruction], to second: [SeccompProgram.Instruction]
+    ) {
         let end = first.count
-        for index in first.indices where first[index].code == BPF.returnConstant && first[index].operand == code(.allow)
-        {
+        for index in first.indices where first[index].code == BPF.returnConstant && first[index].operand == onward {
             first[index] = SeccompProgram.Instruction(BPF.jump, UInt32(end - index - 1))
         }
         first += second

@@ -2,8 +2,9 @@ import Foundation
 
 /// A system call policy in the OCI runtime's form (Docker's `archMap`, `includes` and `excludes` are understood too).
 ///
-/// Where rules for one call disagree, the denial wins, in whatever order they stand; what no rule names takes the
-/// default action, and numbers above the highest that the profile names give ENOSYS.
+/// Where rules for one call disagree, the most severe wins, in whatever order they stand, as between several filters:
+/// killing the process, killing the thread, a trap, an error (the first in the file of several), logging, allowing. What
+/// no rule names takes the default action, and numbers above the highest that the profile names give ENOSYS.
 struct SeccompProfile: Hashable, Sendable {
     enum Action: Hashable, Sendable {
         case allow
@@ -17,6 +18,18 @@ struct SeccompProfile: Hashable, Sendable {
             switch self {
             case .allow, .log: true
             case .errno, .trap, .killThread, .killProcess: false
+            }
+        }
+
+        /// The lower, the more severe (seccomp(2)).
+        var rank: Int {
+            switch self {
+            case .killProcess: 0
+            case .killThread: 1
+            case .trap: 2
+            case .errno: 3
+            case .log: 4
+            case .allow: 5
             }
         }
     }
@@ -223,13 +236,18 @@ private struct Reader {
         guard !alternatives.isEmpty else { return [rule([])] }
         // As runc does it: conditions on different arguments must all hold, several on one argument are alternatives.
         if Set((entry.args ?? []).map(\.index)).count < alternatives.count {
-            return alternatives.flatMap { $0 }.map(rule)
+            let each = alternatives.flatMap { $0 }
+            guard each.count <= 256 else {
+                throw .seccompInvalid(file, at: "\(place).args", "the comparisons need more than 256 rules")
+            }
+            return each.map(rule)
+        }
+        // Before they are made: six unequal arguments would be 32 to the sixth.
+        guard alternatives.reduce(1, { min($0 * $1.count, 257) }) <= 256 else {
+            throw .seccompInvalid(file, at: "\(place).args", "the comparisons need more than 256 rules")
         }
         let products = alternatives.reduce([[]]) { found, next in
             found.flatMap { first in next.map { first + $0 } }
-        }
-        guard products.count <= 256 else {
-            throw .seccompInvalid(file, at: "\(place).args", "the comparisons need more than 256 rules")
         }
         return products.map(rule)
     }

@@ -1,0 +1,1 @@
+../../PostludeSandboxTests/Seccomp/BPFInterpreter.swift
