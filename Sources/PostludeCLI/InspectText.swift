@@ -90,6 +90,7 @@ struct InspectText {
             "    device filter \(programs.isEmpty ? "none" : "program " + programs)"
                 + "; devices \(receipt.devices.isEmpty ? "none" : receipt.devices.joined(separator: " ").visible)",
             "    seccomp       \(receipt.seccompProfile.visible), mode \(receipt.seccompMode), filters \(receipt.seccompFilters)",
+            "    landlock      \((receipt.landlock ?? "none").visible)",
             "    capabilities  "
                 + (capabilities
                     ? "none in all \(receipt.capabilities.count) sets"

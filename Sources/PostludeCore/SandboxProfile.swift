@@ -15,6 +15,11 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         case leased
     }
 
+    /// Whether programs may listen on TCP ports of their network.
+    public enum Listen: String, Sendable, Codable {
+        case none, any
+    }
+
     /// What the host must be able to enforce, else the run is refused (P7).
     public enum Requirement: String, Sendable, Codable, CaseIterable {
         case memoryLimit = "memory-limit"
@@ -23,6 +28,8 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         case deviceFilter = "device-filter"
         case seccomp
         case networkNamespace = "network-namespace"
+        /// Landlock with rules for TCP and scopes: ABI 6, Linux 6.12.
+        case landlock
     }
 
     public var name: String
@@ -32,6 +39,8 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     /// Files and directories of the host bound read-only although `hide` covers them; a missing one is skipped when it ends in `?`.
     public var readOnly: [String]
     public var network: Network
+    /// Enforced by Landlock, since Linux 6.7; on an older host nothing does, unless `requires` has `landlock`.
+    public var listen: Listen
     public var devices: Devices
     /// File name in `profiles/seccomp`, without `.json`.
     public var seccomp: String
@@ -52,7 +61,8 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
 
     public init(
         name: String, description: String = "", hide: [String] = [], readOnly: [String] = [],
-        network: Network = .none, devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
+        network: Network = .none, listen: Listen = .any,
+        devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
         shmBytes: Int64 = 1 << 30, tmpInodes: Int64 = 1 << 18, defaultMemoryBytes: Int64? = nil,
         defaultMilliCPU: Int64? = nil, maxPIDs: Int64 = 4096, openFiles: UInt64 = 65536,
         lockedMemoryBytes: UInt64? = nil, logBytes: Int64 = 64 << 20, requires: [Requirement] = []
@@ -62,6 +72,7 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         self.hide = hide
         self.readOnly = readOnly
         self.network = network
+        self.listen = listen
         self.devices = devices
         self.seccomp = seccomp
         self.tmpBytes = tmpBytes

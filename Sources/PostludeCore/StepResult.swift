@@ -93,13 +93,17 @@ public struct Receipt: Hashable, Sendable, Codable {
     public var writableMounts: [String]
     public var profile: String
     public var devices: [String]
+    /// Landlock's ABI and the rules that it enforces; nil where the kernel has none. It has no place in /proc: this is
+    /// what its calls answered to the step's first process.
+    public var landlock: String?
 
     public init(
         namespaces: [String: UInt64] = [:], sharedNamespaces: [String] = [], cgroups: [String: String] = [:],
         limits: [String: String] = [:], deviceFilterPrograms: [UInt32] = [], seccompProfile: String = "",
         seccompMode: Int32 = 0, seccompFilters: Int32 = 0, noNewPrivileges: Bool = false,
         capabilities: [String: UInt64] = [:], uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], mounts: Int = 0,
-        writableMounts: [String] = [], profile: String = "", devices: [String] = []
+        writableMounts: [String] = [], profile: String = "", devices: [String] = [],
+        landlock: String? = nil
     ) {
         self.namespaces = namespaces
         self.sharedNamespaces = sharedNamespaces
@@ -118,6 +122,7 @@ public struct Receipt: Hashable, Sendable, Codable {
         self.writableMounts = writableMounts
         self.profile = profile
         self.devices = devices
+        self.landlock = landlock
     }
 }
 

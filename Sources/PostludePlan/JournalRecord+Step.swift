@@ -49,6 +49,8 @@ extension StepReceipt {
         writer.list(groups) { $0.integer($1) }
         writer.integer(mounts)
         writer.list(writableMounts) { $0.text($1) }
+        writer.integer(landlockABI)
+        writer.integer(landlockRules)
     }
 
     init(from reader: inout ByteReader) throws(PlanError) {
@@ -73,6 +75,10 @@ extension StepReceipt {
             writableMounts: try reader.list("mounts", limit: 1 << 16) { (reader) throws(PlanError) in
                 try reader.text()
             })
+        // It ends a record, and older wardens' records end before.
+        guard reader.remaining > 0 else { return }
+        landlockABI = try reader.integer()
+        landlockRules = try reader.integer()
     }
 }
 

@@ -81,6 +81,7 @@ extension StepPlan {
         writer.integer(standardError)
         writer.integer(logBytes)
         writer.flag(usesHostNetwork)
+        writer.integer(landlock)
     }
 
     init(from reader: inout ByteReader) throws(PlanError) {
@@ -105,7 +106,8 @@ extension StepPlan {
             seccomp: try reader.optional("flag") { (reader) throws(PlanError) in try reader.integer() },
             deviceFilter: try reader.optional("flag") { (reader) throws(PlanError) in try reader.integer() },
             standardOutput: try reader.integer(), standardError: try reader.integer(),
-            logBytes: try reader.integer(), usesHostNetwork: try reader.flag("flag"))
+            logBytes: try reader.integer(), usesHostNetwork: try reader.flag("flag"),
+            landlock: try reader.integer())
     }
 }
 

@@ -94,13 +94,16 @@ public struct StepPlan: Hashable, Sendable {
     public var logBytes: UInt64
     /// Whether the step joins the host's network although the attempt has its own.
     public var usesHostNetwork: Bool
+    /// Bits of `Landlock.Rules`; those that the kernel does not know are left out.
+    public var landlock: UInt32
 
     public init(
         name: String, role: Role, program: String, arguments: [String], environment: [String],
         workingDirectory: String, limits: [CgroupWrite] = [], mounts: [MountOperation], uid: UInt32, gid: UInt32,
         groups: [UInt32], resourceLimits: [ResourceLimit] = [], seccomp: DescriptorIndex?,
         deviceFilter: DescriptorIndex?, standardOutput: DescriptorIndex, standardError: DescriptorIndex,
-        logBytes: UInt64 = 64 << 20, usesHostNetwork: Bool = false
+        logBytes: UInt64 = 64 << 20, usesHostNetwork: Bool = false,
+        landlock: UInt32 = 0
     ) {
         self.name = name
         self.role = role
@@ -120,6 +123,7 @@ public struct StepPlan: Hashable, Sendable {
         self.standardError = standardError
         self.logBytes = logBytes
         self.usesHostNetwork = usesHostNetwork
+        self.landlock = landlock
     }
 }
 

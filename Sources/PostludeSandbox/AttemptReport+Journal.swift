@@ -1,4 +1,5 @@
 import PostludeCore
+import PostludeLinux
 import PostludePlan
 
 extension JournalRecord.Body {
@@ -87,6 +88,7 @@ extension SetupStage {
         case .descriptors: "descriptors"
         case .seccomp: "seccomp"
         case .workingDirectory: "working-directory"
+        case .landlock: "landlock"
         case .receipt: "receipt"
         case .exec: "exec"
         case .log: "log"
@@ -113,6 +115,7 @@ extension SetupStage {
         case .descriptors: "closing descriptors"
         case .seccomp: "installing the seccomp program"
         case .workingDirectory: "entering the working directory"
+        case .landlock: "Landlock"
         case .receipt: "reading the receipt back"
         case .exec: "starting the program"
         case .log: "writing the log"
@@ -149,7 +152,17 @@ extension Receipt {
             seccompFilters: receipt.seccompFilters, noNewPrivileges: receipt.noNewPrivileges,
             capabilities: Dictionary(zip(sets, receipt.capabilities)) { first, _ in first }, uid: receipt.uid,
             gid: receipt.gid, groups: receipt.groups, mounts: Int(receipt.mounts),
-            writableMounts: receipt.writableMounts)
+            writableMounts: receipt.writableMounts, landlock: Self.landlock(receipt))
+    }
+
+    private static func landlock(_ receipt: StepReceipt) -> String? {
+        guard receipt.landlockABI > 0 else { return nil }
+        let names: [(Landlock.Rules, String)] = [
+            (.noTCPBind, "no-tcp-bind"), (.ownAbstractSockets, "own-abstract-sockets"), (.ownSignals, "own-signals"),
+        ]
+        let rules = Landlock.Rules(rawValue: receipt.landlockRules)
+        let held = names.filter { rules.contains($0.0) }.map(\.1)
+        return "ABI \(receipt.landlockABI): \(held.isEmpty ? "nothing" : held.joined(separator: " "))"
     }
 
     /// `9:name=systemd:/`, `4:memory:/a`, `0::/b` as `name=systemd`, `memory` and `unified`.

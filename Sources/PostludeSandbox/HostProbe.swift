@@ -29,17 +29,18 @@ struct HostProbe {
         let filter = deviceFilter()
         let network = namespace("net", "network-namespace")
         let seccomp = seccomp()
+        let landlock = landlock()
         var checks = [kernel(), root(), cgroups(), memory, cpu, pids, filter, seccomp]
         for kind in ["pid", "mnt", "ipc", "uts", "cgroup"] { checks.append(namespace(kind, "\(kind)-namespace")) }
         checks += [
-            network, userNamespace(), landlock(), pidfd(), warden(), openFiles(), lockedMemory(), corePattern(),
+            network, userNamespace(), landlock, pidfd(), warden(), openFiles(), lockedMemory(), corePattern(),
             nvidia(),
         ]
         return Findings(
             checks: checks,
             requirements: [
                 .memoryLimit: memory, .cpuLimit: cpu, .pidsLimit: pids, .deviceFilter: filter, .seccomp: seccomp,
-                .networkNamespace: network,
+                .networkNamespace: network, .landlock: landlock,
             ])
     }
 
@@ -135,15 +136,20 @@ struct HostProbe {
             : HostCheck("user-namespace", .degraded, "the kernel has none", hint: "Needed only to run without root.")
     }
 
-    /// Reported only: no profile asks for it yet.
     private func landlock() -> HostCheck {
-        guard let modules = text("/sys/kernel/security/lsm") else {
-            return HostCheck("landlock", .ok, "not known, as securityfs is not mounted; not used yet")
+        let abi = Landlock.abi()
+        guard abi > 0 else {
+            return HostCheck(
+                "landlock", .degraded, "the kernel has none, or it is switched off",
+                hint: "Boot with lsm=landlock,...; notifiers can listen and reach abstract sockets of the host.")
         }
-        return HostCheck(
-            "landlock", .ok,
-            modules.split(separator: ",").contains("landlock")
-                ? "enabled; not used yet" : "not among the security modules (\(modules)); not used yet")
+        let known = Landlock.Rules.known(in: abi)
+        guard known.contains(.noTCPBind), known.contains(.ownAbstractSockets) else {
+            return HostCheck(
+                "landlock", .degraded, "ABI \(abi): without \(known.isEmpty ? "rules for TCP and " : "")scopes",
+                hint: "Linux 6.12 has both; before, notifiers can reach abstract sockets of the host.")
+        }
+        return HostCheck("landlock", .ok, "ABI \(abi)")
     }
 
     private func pidfd() -> HostCheck {

@@ -53,6 +53,7 @@ public enum ProfileCatalog {
         profile.hide = fields.paths(&reader, "hide", optional: false)
         profile.readOnly = fields.paths(&reader, "readOnly", optional: true)
         profile.network = fields.choice(&reader, "network", SandboxProfile.Network.init) ?? profile.network
+        profile.listen = fields.choice(&reader, "listen", SandboxProfile.Listen.init) ?? profile.listen
         profile.devices = fields.choice(&reader, "devices", SandboxProfile.Devices.init) ?? profile.devices
         if let seccomp = fields.word(&reader, "seccomp") { profile.seccomp = seccomp }
         profile.tmpBytes = fields.bytes(&reader, "tmp") ?? profile.tmpBytes
@@ -103,7 +104,8 @@ struct SettingsReader {
         if let choice = make(text) { return choice }
         findings.error(
             "spec.invalid-value", "`\(reader.name(of: key))` cannot be '\(text)'.",
-            hint: key == "network" ? "Choose none, loopback or host." : "Choose none or leased.", at: entry.value.place)
+            hint: ["network": "Choose none, loopback or host.", "listen": "Choose none or any."][key]
+                ?? "Choose none or leased.", at: entry.value.place)
         return nil
     }
 

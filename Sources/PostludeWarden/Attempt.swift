@@ -186,6 +186,7 @@ final class Attempt {
             case .ready:
                 if let failure = step.receiptFailure { throw failure }
                 try stage(.receipt) { () throws(LinuxError) in try step.receipt.readRights() }
+                step.receipt.note(landlock: message.index, abi: message.value)
                 let receipt = try step.receipt.verified(against: step.plan, hasOwnNetwork: step.hasOwnNetwork)
                 // After SIGTERM went out nothing new starts.
                 if progress.isStopping(step.plan.role) { return step.kill() }

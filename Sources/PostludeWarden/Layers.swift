@@ -4,7 +4,7 @@ import Glibc
 /// program that is installed; the tests build one more from the same sources, with POSTLUDE_KNOCKOUT, to learn what
 /// each of them is needed for.
 enum Layer: String {
-    case capabilities, dumpable, keyring
+    case capabilities, dumpable, keyring, landlock
     case noNewPrivileges = "no-new-privileges"
     case pidNamespace = "pid-namespace"
     case ipcNamespace = "ipc-namespace"

@@ -9,10 +9,12 @@ import PostludePlan
 struct MiniInit {
     let plan: StepPlan
     let control: Int32
+    /// What Landlock enforces, and its ABI.
+    let landlock: (rules: Landlock.Rules, abi: Int32)
 
     func run() -> Never {
         ProcessControl.setName("postlude-init")
-        StepMessage(.ready).send(to: control)
+        StepMessage(.ready, index: landlock.rules.rawValue, value: landlock.abi).send(to: control)
         let arguments = CStrings(plan.arguments)
         let environment = CStrings(plan.environment)
         waitForGo()

@@ -57,6 +57,12 @@ struct ReceiptReader {
         }
     }
 
+    /// Landlock shows nothing in /proc: what its calls answered to the step's own first process, which ran nothing yet.
+    mutating func note(landlock rules: UInt32, abi: Int32) {
+        receipt.landlockRules = rules
+        receipt.landlockABI = abi
+    }
+
     /// What is final once it has said `ready`.
     mutating func readRights() throws(LinuxError) {
         let status = try readSmallFile("/proc/\(pid)/status")

@@ -7,7 +7,7 @@ struct StepMessage {
     enum Kind: UInt8 {
         /// The mounts are final; set-up goes on.
         case mounted = 1
-        /// All is set up; waits for one byte before the program starts.
+        /// All is set up, with the Landlock rules `index` of ABI `value`; waits for one byte before the program starts.
         case ready = 2
         /// Set-up failed at `stage`, `index` for the reason `value` (errno); the sender ends.
         case failed = 3

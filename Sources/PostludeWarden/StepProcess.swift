@@ -34,8 +34,10 @@ struct StepProcess {
             let plan = try Self.receivePlan()
             let (resources, trees) = try Self.receiveResources()
             root.take(trees)
-            try StepSetup(plan: plan.plan, step: plan.step, resources: resources, control: Self.control).perform(root)
-            MiniInit(plan: plan.plan.steps[plan.step], control: Self.control).run()
+            let landlock = try StepSetup(
+                plan: plan.plan, step: plan.step, resources: resources, control: Self.control
+            ).perform(root)
+            MiniInit(plan: plan.plan.steps[plan.step], control: Self.control, landlock: landlock).run()
         } catch {
             Self.fail(error, on: Self.control)
         }

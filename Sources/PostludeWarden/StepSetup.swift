@@ -11,8 +11,10 @@ struct StepSetup {
 
     private var own: StepPlan { plan.steps[step] }
 
-    /// When this returns, the process has nothing left that the program may not have.
-    func perform(_ root: consuming RootFileSystem) throws(SetupFailure) {
+    /// When this returns, the process has nothing left that the program may not have. Returns what Landlock enforces.
+    func perform(
+        _ root: consuming RootFileSystem
+    ) throws(SetupFailure) -> (rules: Landlock.Rules, abi: Int32) {
         if let network = resources.network {
             try stage(.network) { () throws(LinuxError) in try Namespace.net.enter(network) }
         }
@@ -24,7 +26,16 @@ struct StepSetup {
         try placeDescriptors()
         try giveUpPrivileges()
         try enterWorkingDirectory()
+        let landlock = try restrict()
         if let filter { try stage(.seccomp) { () throws(LinuxError) in try ProcessControl.loadSeccomp(filter) } }
+        return landlock
+    }
+
+    private func restrict() throws(SetupFailure) -> (rules: Landlock.Rules, abi: Int32) {
+        guard Layer.landlock.isInForce, own.landlock != 0 else { return ([], 0) }
+        return try stage(.landlock) { () throws(LinuxError) in
+            (try Landlock.restrict(to: Landlock.Rules(rawValue: own.landlock)), Landlock.abi())
+        }
     }
 
     private func seccompProgram() throws(SetupFailure) -> [UInt8]? {

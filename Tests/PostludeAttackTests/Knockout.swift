@@ -34,6 +34,11 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         Knockout(name: "seccomp") { plan, _ in plan.eachStep { $0.seccomp = nil } },
         Knockout(name: "device-filter") { plan, _ in plan.eachStep { $0.deviceFilter = nil } },
         Knockout(name: "network-namespace") { plan, _ in plan.network = .host },
+        Knockout(name: "network-namespace+landlock") { plan, _ in
+            plan.network = .host
+            plan.eachStep { $0.landlock = 0 }
+        },
+        Knockout(name: "landlock", warden: "landlock"),
         Knockout(
             name: "masks",
             mounts: { mounts in
@@ -54,11 +59,13 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         Knockout(name: "seccomp+capabilities", warden: "capabilities") { plan, _ in
             plan.eachStep { $0.seccomp = nil }
         },
-        // Without no_new_privs the kernel takes no filter from a process without rights, so both go.
-        Knockout(name: "seccomp+no-new-privileges", warden: "no-new-privileges") { plan, _ in
+        // Without no_new_privs the kernel takes neither from a process without rights, so all go.
+        Knockout(name: "seccomp+landlock+no-new-privileges", warden: "landlock+no-new-privileges") { plan, _ in
             plan.eachStep { $0.seccomp = nil }
         },
-        Knockout(name: "seccomp+no-new-privileges+nosuid", warden: "no-new-privileges+nosuid") { plan, _ in
+        Knockout(
+            name: "seccomp+landlock+no-new-privileges+nosuid", warden: "landlock+no-new-privileges+nosuid"
+        ) { plan, _ in
             plan.eachStep { $0.seccomp = nil }
         },
         Knockout(name: "nosuid", warden: "nosuid"),

@@ -1,5 +1,6 @@
 import Foundation
 import PostludeCore
+import PostludeLinux
 import Testing
 
 @testable import PostludeSandbox
@@ -288,6 +289,15 @@ import Testing
             let identity = fixture.sandbox.state.withLock { $0.wardens[slot]?.identity }
             if let identity { await fixture.sandbox.awaitExit(of: identity) }
         }
+    }
+
+    @Test func `the receipt says what Landlock enforces`() async throws {
+        let fixture = try SandboxFixture()
+        let open = try await fixture.run("true").receipt(of: "main")?.landlock
+        let closed = try await fixture.run("true", profile: fixture.profile { $0.listen = .none }).receipt(of: "main")
+        let abi = Landlock.abi()
+        #expect(open == (abi > 0 ? "ABI \(abi): \(abi >= 6 ? "own-abstract-sockets own-signals" : "nothing")" : nil))
+        #expect(closed?.landlock?.contains("no-tcp-bind") ?? false == (abi >= 4))
     }
 
     @Test func `a file that is replaced after a warden was prepared stays hidden`() async throws {

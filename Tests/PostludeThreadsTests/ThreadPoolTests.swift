@@ -66,7 +66,8 @@ import Testing
             }
             for try await (asked, lasted) in group {
                 #expect(lasted >= .milliseconds(asked))
-                #expect(lasted < .milliseconds(asked + 2000))
+                // Lost, it would last for ever; late, it may be on a busy machine.
+                #expect(lasted < .seconds(60))
             }
         }
     }

@@ -155,6 +155,9 @@ static inline int linux_fsconfig(int fd, unsigned command, const char *key, cons
 static inline int linux_fsmount(int fd, unsigned flags, unsigned attributes) { return (int)syscall(LINUX_NR_fsmount, fd, flags, attributes); }
 static inline int linux_mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data) { return (int)syscall(SYS_mount, source, target, type, flags, data); }
 static inline int linux_umount2(const char *target, int flags) { return (int)syscall(SYS_umount2, target, flags); }
+struct linux_landlock_ruleset_attr { uint64_t handled_access_fs, handled_access_net, scoped; };
+static inline int linux_landlock_create_ruleset(const struct linux_landlock_ruleset_attr *attr, size_t size, unsigned flags) { return (int)syscall(444, attr, size, flags); }
+static inline int linux_landlock_restrict_self(int ruleset, unsigned flags) { return (int)syscall(446, ruleset, flags); }
 static inline int linux_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out) { return (int)syscall(SYS_statx, dir, path, flags, mask, out); }
 static inline int linux_pivot_root(const char *new_root, const char *put_old) { return (int)syscall(SYS_pivot_root, new_root, put_old); }
 static inline int linux_sethostname(const char *name, size_t length) { return (int)syscall(SYS_sethostname, name, length); }

@@ -101,7 +101,8 @@ struct PlanBuilder {
                     resourceLimits: ResourceLimits.of(spec.profile), seccomp: program,
                     deviceFilter: try filter(for: step, in: descriptors), standardOutput: outputs.0,
                     standardError: outputs.1, logBytes: UInt64(max(0, spec.profile.logBytes)),
-                    usesHostNetwork: step.network == .host && spec.profile.network != .host))
+                    usesHostNetwork: step.network == .host && spec.profile.network != .host,
+                    landlock: Self.landlock(spec.profile).rawValue))
         }
         let plan = LaunchPlan(
             attempt: "\(spec.attempt)", hostname: "postlude-\(spec.attempt.run.short)", journal: journal,
@@ -172,6 +173,13 @@ extension PlanBuilder {
             let parent = canonicalPath(String(plain[..<slash]))
         else { return plain }
         return InsideView.normalise(parent + plain[slash...])
+    }
+
+    /// Scopes are for every step; one that shares the host's network needs them most.
+    static func landlock(_ profile: SandboxProfile) -> Landlock.Rules {
+        var rules: Landlock.Rules = [.ownAbstractSockets, .ownSignals]
+        if profile.listen == .none { rules.insert(.noTCPBind) }
+        return rules
     }
 
     static func limits(of spec: AttemptSpec) -> AttemptLimits {
