@@ -38,20 +38,27 @@ struct LaunchBenchmark {
             Row(name: "Postlude, full sandbox"),
         ]
         for round in -5..<rounds {
-            let measured = [
-                try bare.run(), try bwrap?.run(), try crun?.run(),
-                try await launch(sandbox, profile, scratch, round + 5),
-            ]
-            // The first rounds warm caches up.
-            guard round >= 0 else { continue }
-            for (index, duration) in measured.enumerated() { if let duration { rows[index].samples.add(duration) } }
+            // Each comes after each other one as often as not, and after what that leaves to the kernel to clear away
+            // (network namespaces, cgroups) is done: it shall not be paid by whoever is next.
+            for index in rows.indices.shuffled() {
+                try await Task.sleep(for: .milliseconds(250))
+                let duration: Int64? =
+                    switch index {
+                    case 0: try bare.run()
+                    case 1: try bwrap?.run()
+                    case 2: try crun?.run()
+                    case _: try await launch(sandbox, profile, scratch, round + 5)
+                    }
+                // The first rounds warm caches up.
+                if round >= 0, let duration { rows[index].samples.add(duration) }
+            }
         }
 
         withExtendedLifetime(holder) {}
         let reference = rows[1].samples.median
         let dearest = rows[2].samples.median
         print(
-            "Launch of /bin/true, \(rounds) rounds, interleaved (\(layout)); pool of prepared wardens refilled between.\n"
+            "Launch of /bin/true, \(rounds) rounds, interleaved in random order (\(layout)); pool of prepared wardens refilled between.\n"
         )
         print(
             table(
