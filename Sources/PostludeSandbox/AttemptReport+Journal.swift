@@ -115,7 +115,7 @@ extension SetupStage {
         case .descriptors: "closing descriptors"
         case .seccomp: "installing the seccomp program"
         case .workingDirectory: "entering the working directory"
-        case .landlock: "Landlock"
+        case .landlock: "entering the Landlock domain"
         case .receipt: "reading the receipt back"
         case .exec: "starting the program"
         case .log: "writing the log"

@@ -117,7 +117,7 @@ enum AttackScenario {
             sleep 1000; : \(mark)' &); echo done
             """
         let ended = try await stage.fixture.run(try stage.attempt(script: script))
-        let left = AttackStage.processes(with: mark)
+        let left = try AttackStage.processes(with: mark)
         return ended.exit == .code(0) && left.isEmpty ? "ended" : "\(String(describing: ended.exit)), left \(left)"
     }
 
@@ -131,7 +131,7 @@ enum AttackScenario {
         try stage.fixture.sandbox.kill(warden)
         let isEmpty = try await stage.fixture.sandbox.awaitEmpty(warden, until: .now + .seconds(20))
         try await stage.fixture.sandbox.remove(warden)
-        let left = AttackStage.processes(with: mark)
+        let left = try AttackStage.processes(with: mark)
         return isEmpty && left.isEmpty ? "ended" : "empty \(isEmpty), left \(left)"
     }
 
@@ -145,7 +145,7 @@ enum AttackScenario {
         try stage.fixture.sandbox.requestStop(warden)
         let ended = try await stage.fixture.end(of: spec, in: warden)
         try await stage.fixture.sandbox.remove(warden)
-        let left = AttackStage.processes(with: mark)
+        let left = try AttackStage.processes(with: mark)
         return ended.reason == .stopRequested && left.isEmpty ? "ended" : "\(ended.reports), left \(left)"
     }
 }

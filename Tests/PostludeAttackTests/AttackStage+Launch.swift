@@ -72,8 +72,8 @@ extension AttackStage {
     }
 
     /// Processes of the host whose command line has this text in it, but for this one.
-    static func processes(with text: String) -> [Int32] {
-        let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    static func processes(with text: String) throws -> [Int32] {
+        let all = try FileManager.default.contentsOfDirectory(atPath: "/proc")
         return all.compactMap { Int32($0) }.filter { pid in
             guard pid != getpid(), let line = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") else {
                 return false

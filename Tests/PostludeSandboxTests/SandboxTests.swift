@@ -278,7 +278,9 @@ import Testing
         fixture.sandbox.onPoolChange {}
         try fixture.sandbox.fillPool(for: [profile])
         let prepared = fixture.sandbox.state.withLock { $0.idle }
-        #expect(mount("tmpfs", place, "tmpfs", 0, "size=4k") == 0)
+        try #require(mount("tmpfs", place, "tmpfs", 0, "size=4k") == 0)
+        // Also when something below throws; without the mount it does nothing.
+        defer { umount2(place, Int32(MNT_DETACH)) }
         #expect(FileManager.default.createFile(atPath: "\(place)/new", contents: nil))
         let ended = try await fixture.run("ls \(place)", profile: profile)
         #expect(ended.output["main.stdout"] == "new\n")
