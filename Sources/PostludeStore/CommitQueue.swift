@@ -32,6 +32,9 @@ final class CommitQueue: Sendable {
     /// How many transactions were needed so far.
     var transactionCount: Int { batches.load(ordering: .relaxed) }
 
+    /// How many writes wait for the transaction that is being written.
+    var waitingCount: Int { line.withLock { $0.waiting.count } }
+
     /// Runs `body` in a transaction and returns after the commit is on disk.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         let slot = Slot<Value>()

@@ -80,6 +80,9 @@ public final class Store: Sendable {
     /// How many transactions were written since the start.
     public var transactionCount: Int { commits.transactionCount }
 
+    /// How many writes wait for the transaction that is being written.
+    public var waitingWrites: Int { commits.waitingCount }
+
     /// Writes, and tells the followers.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value

@@ -36,11 +36,9 @@ struct RunCommand: AsyncParsableCommand {
                 try await RunFollower(screen: screen, link: AgentLink(session)).follow(id)
                 return .finished
             }
-            var wasInterrupted = false
             while let outcome = try await group.next() {
                 switch outcome {
                 case .interrupted:
-                    wasInterrupted = true
                     group.addTask { try await interruptedAgain(interrupts, id, screen) }
                 case .detached: return leave(&group, .interrupted)
                 case .finished:
@@ -50,7 +48,9 @@ struct RunCommand: AsyncParsableCommand {
                         hooks.append(try await session.client.run(hook.description))
                     }
                     try await screen.finish(detail, hooks: hooks)
-                    return leave(&group, wasInterrupted ? .interrupted : ExitStatus(detail.summary.status))
+                    // The end may be seen before the answer to the request to stop, or have come before it.
+                    let wasStopped = Interrupts.count > 0 && detail.summary.status == .stopped
+                    return leave(&group, wasStopped ? .interrupted : ExitStatus(detail.summary.status))
                 }
             }
             return .succeeded
