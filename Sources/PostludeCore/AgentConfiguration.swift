@@ -20,6 +20,8 @@ public struct AgentConfiguration: Hashable, Sendable, Codable {
     public var idleExitSeconds: Double?
     /// Members of this group see and stop everybody's runs.
     public var administratorsGroup: String?
+    /// What submitters may ask for.
+    public var policy: SitePolicy
 
     /// A character device that the configuration declares.
     public struct DeclaredDeviceSettings: Hashable, Sendable, Codable {
@@ -42,7 +44,8 @@ public struct AgentConfiguration: Hashable, Sendable, Codable {
     public init(
         stateDirectory: String, socket: String, profilesDirectory: String? = nil, hubDirectory: String? = nil,
         wardenPath: String? = nil, devices: [DeclaredDeviceSettings] = [], memoryBytes: Int64? = nil,
-        milliCPU: Int64? = nil, idleExitSeconds: Double? = nil, administratorsGroup: String? = nil
+        milliCPU: Int64? = nil, idleExitSeconds: Double? = nil, administratorsGroup: String? = nil,
+        policy: SitePolicy = SitePolicy()
     ) {
         self.stateDirectory = stateDirectory
         self.socket = socket
@@ -54,6 +57,7 @@ public struct AgentConfiguration: Hashable, Sendable, Codable {
         self.milliCPU = milliCPU
         self.idleExitSeconds = idleExitSeconds
         self.administratorsGroup = administratorsGroup
+        self.policy = policy
     }
 
     /// Seconds a per-user agent waits for work before it leaves, unless the configuration says otherwise.

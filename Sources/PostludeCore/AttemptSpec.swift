@@ -105,17 +105,20 @@ public struct AttemptDirectories: Hashable, Sendable, Codable {
     public var artifactsInside: String
     /// The submitter's working directory: bound read-only at the same path; nil for hooks of the hub.
     public var working: String?
+    /// Where `working` must lie when all links are followed: at one of these or below; nil for anywhere.
+    public var workingBounds: [String]?
     /// More directories bound read-only (host path -> path inside): main's artifacts and logs for a hook.
     public var readOnly: [String: String]
 
     public init(
         attempt: String, artifacts: String, artifactsInside: String, working: String? = nil,
-        readOnly: [String: String] = [:]
+        workingBounds: [String]? = nil, readOnly: [String: String] = [:]
     ) {
         self.attempt = attempt
         self.artifacts = artifacts
         self.artifactsInside = artifactsInside
         self.working = working
+        self.workingBounds = workingBounds
         self.readOnly = readOnly
     }
 }

@@ -237,14 +237,18 @@ public struct JobSpec: Hashable, Sendable, Codable {
     public var initSteps: [InitSpec]
     public var sidecars: [ContainerSpec]
     public var container: ContainerSpec
+    /// What the site's policy bounds it to, if one does.
+    public var bounds: JobBounds?
 
     public init(
-        profile: String? = nil, initSteps: [InitSpec] = [], sidecars: [ContainerSpec] = [], container: ContainerSpec
+        profile: String? = nil, initSteps: [InitSpec] = [], sidecars: [ContainerSpec] = [], container: ContainerSpec,
+        bounds: JobBounds? = nil
     ) {
         self.profile = profile
         self.initSteps = initSteps
         self.sidecars = sidecars
         self.container = container
+        self.bounds = bounds
     }
 }
 

@@ -31,12 +31,13 @@ struct AttemptPlanner {
         for index in steps.indices where steps[index].getsDevices {
             steps[index].environment.merge(deviceEnvironment) { _, ours in ours }
         }
-        let termination = run.operation.component.termination
+        let (termination, job) = (run.operation.component.termination, run.operation.component.job)
         return AttemptSpec(
             attempt: attempt, user: run.user, profile: profile, steps: steps, devices: nodes,
             directories: AttemptDirectories(
                 attempt: paths.attempt(attempt), artifacts: paths.artifacts(run.id),
-                artifactsInside: InsidePaths.artifacts(of: run.id), working: run.workingDirectory, readOnly: readOnly),
+                artifactsInside: InsidePaths.artifacts(of: run.id), working: run.workingDirectory,
+                workingBounds: job.bounds?.workingDirectories, readOnly: readOnly),
             limits: limits(of: steps), timeoutSeconds: termination.timeoutSeconds,
             graceSeconds: termination.graceSeconds)
     }
@@ -69,7 +70,7 @@ struct AttemptPlanner {
     }
 
     /// Limits of the whole attempt: what its steps ask for together, if each of them says so; else the profile's,
-    /// and for memory at last the node's.
+    /// and for memory at last the node's; never more than the site's policy leaves it.
     private func limits(of steps: [StepSpec]) -> AttemptLimits {
         let together = steps.filter { $0.role != .initialize }
         let before = steps.filter { $0.role == .initialize }
@@ -79,8 +80,11 @@ struct AttemptPlanner {
             if asked.count == together.count { return largest }
             return fallback.map { max($0, largest) }
         }
+        let bounds = run.operation.component.job.bounds
         return AttemptLimits(
-            memoryBytes: limit(\.memoryBytes, profile.defaultMemoryBytes ?? node.memoryBytes),
-            milliCPU: limit(\.milliCPU, profile.defaultMilliCPU), maxPIDs: profile.maxPIDs)
+            memoryBytes: JobBounds.bounded(
+                limit(\.memoryBytes, profile.defaultMemoryBytes ?? node.memoryBytes), by: bounds?.memoryBytes),
+            milliCPU: JobBounds.bounded(limit(\.milliCPU, profile.defaultMilliCPU), by: bounds?.milliCPU),
+            maxPIDs: profile.maxPIDs)
     }
 }

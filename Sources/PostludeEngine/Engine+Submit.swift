@@ -6,14 +6,28 @@ import PostludeStore
 extension Engine {
     /// Checks and stores an operation; it starts at once if there is room.
     ///
-    /// Throws `EngineError`: `engine.invalid-operation` with every finding, `engine.never-fits`,
+    /// - Parameter groups: names of all the user's groups, privileged ones too, for the site's policy.
+    ///
+    /// Throws `EngineError`: `engine.invalid-operation` with every finding, `engine.policy-refused` likewise,
+    /// `engine.no-rule` for a user whom the site's policy does not name, `engine.never-fits`,
     /// `engine.unknown-profile`, `engine.unmet-requirements`, `engine.idempotency-key-reused`, or the store's codes.
-    public func submit(_ submission: Submission, as user: UserIdentity) async throws -> RunDetail {
+    public func submit(
+        _ submission: Submission, as user: UserIdentity, groups: Set<String> = []
+    ) async throws -> RunDetail {
+        let subject = SitePolicy.Subject(name: user.name, uid: user.uid, groups: groups)
+        let verdict = configuration.policy.verdict(on: subject)
+        if verdict == .refused { throw EngineError.noRule(user.name) }
         let read = OperationReader.read(submission, hub: configuration.hub, profiles: Set(configuration.profiles.keys))
         guard let operation = read.operation else {
             throw EngineError.invalidOperation(submission.path, read.diagnostics)
         }
-        return try await submit(operation, from: submission, as: user)
+        guard case .bounded(let rule) = verdict else { return try await submit(operation, from: submission, as: user) }
+        let admission = rule.admit(
+            operation, workingDirectory: submission.workingDirectory, profiles: configuration.profiles)
+        guard admission.violations.isEmpty else {
+            throw EngineError.policyRefused(submission.path, admission.violations)
+        }
+        return try await submit(admission.operation, from: submission, as: user)
     }
 
     func submit(
@@ -57,7 +71,8 @@ extension Engine {
         let unmet = sandbox.unmetRequirements(of: profile)
         guard unmet.isEmpty else { throw .unmetRequirements(profile.name, unmet) }
         let needs = Scheduler.Needs(
-            of: job, defaultMemoryBytes: profile.defaultMemoryBytes, defaultMilliCPU: profile.defaultMilliCPU)
+            of: job, defaultMemoryBytes: profile.defaultMemoryBytes.map { min($0, job.bounds?.memoryBytes ?? $0) },
+            defaultMilliCPU: profile.defaultMilliCPU.map { min($0, job.bounds?.milliCPU ?? $0) })
         var capacity = Scheduler.Capacity(memoryBytes: node.memoryBytes, milliCPU: node.milliCPU)
         for device in node.devices { capacity.devices[device.deviceClass, default: 0] += 1 }
         let shortages = Scheduler.neverFits(needs, capacity)

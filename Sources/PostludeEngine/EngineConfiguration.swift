@@ -9,6 +9,8 @@ public struct EngineConfiguration: Sendable {
     public var hub: Hub
     /// Sandbox profiles by name; `main` and `hook` are what operations and hooks take when they name none.
     public var profiles: [String: SandboxProfile]
+    /// What submitters may ask for.
+    public var policy: SitePolicy
     /// Host memory that attempts may hold together, in bytes.
     public var memoryBytes: Int64
     /// Thousandths of a core that attempts may hold together.
@@ -22,11 +24,13 @@ public struct EngineConfiguration: Sendable {
 
     public init(
         stateDirectory: String, hub: Hub, profiles: [String: SandboxProfile], memoryBytes: Int64, milliCPU: Int64,
-        releaseDeadlineSeconds: Double = 10, quarantineRecheckSeconds: Double = 30, outputsBytes: Int = 1 << 20
+        policy: SitePolicy = SitePolicy(), releaseDeadlineSeconds: Double = 10, quarantineRecheckSeconds: Double = 30,
+        outputsBytes: Int = 1 << 20
     ) {
         self.stateDirectory = stateDirectory
         self.hub = hub
         self.profiles = profiles
+        self.policy = policy
         self.memoryBytes = memoryBytes
         self.milliCPU = milliCPU
         self.releaseDeadlineSeconds = releaseDeadlineSeconds

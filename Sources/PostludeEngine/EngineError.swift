@@ -38,6 +38,20 @@ extension EngineError {
             diagnostics: diagnostics)
     }
 
+    static func policyRefused(_ path: String, _ violations: [Diagnostic]) -> EngineError {
+        let first = violations.first.map { "\($0.place.map { "\($0): " } ?? "")\($0.message)" } ?? ""
+        let more = violations.count > 1 ? " (and \(violations.count - 1) more)" : ""
+        return EngineError(
+            .forbidden, "engine.policy-refused", "'\(path)' asks for more than the site allows: \(first)\(more)",
+            hint: violations.first?.hint, diagnostics: violations)
+    }
+
+    static func noRule(_ user: String) -> EngineError {
+        EngineError(
+            .forbidden, "engine.no-rule", "The site's policy has no rule for '\(user)', so nothing may be submitted.",
+            hint: "Ask the administrator for a rule under `policy` in /etc/postlude/postlude.yaml.")
+    }
+
     static func neverFits(_ shortages: [Scheduler.Shortage]) -> EngineError {
         let words = shortages.map { "\($0.neededWords) (\($0.availableWords))" }.joined(separator: ", ")
         return EngineError(

@@ -27,7 +27,9 @@ struct RunRoutes: Sendable {
         if let name = HTTPField.Name(API.idempotencyHeader), let key = request.headers[name] {
             submission.idempotencyKey = submission.idempotencyKey ?? key
         }
-        let detail = try await engine.submit(submission, as: try users.identity(try context.requirePeer()))
+        let peer = try context.requirePeer()
+        let detail = try await engine.submit(
+            submission, as: try users.identity(peer), groups: users.groupNames(of: peer))
         return try Response.json(detail, status: .created)
     }
 

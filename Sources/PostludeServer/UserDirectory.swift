@@ -49,6 +49,29 @@ public struct UserDirectory: Sendable {
             home: account.home)
     }
 
+    /// Names of all groups that a run of this peer's is judged by; a group without a name is its number.
+    func groupNames(of peer: Peer) -> Set<String> {
+        let uid = agentUID == 0 ? peer.uid : agentUID
+        let account = Self.account(uid)
+        // Without an account, the group that the caller has for the moment proves nothing about the user.
+        guard let account else { return [] }
+        return Set(Self.groups(of: account.name, primary: account.gid).map { Self.name(ofGroup: $0) ?? String($0) })
+    }
+
+    /// Whether the host has an account with this name, or could have one with this number.
+    public static func isUser(_ text: String) -> Bool {
+        if UInt32(text) != nil { return true }
+        return withGrowingBuffer { buffer, size in
+            var entry = passwd()
+            var found: UnsafeMutablePointer<passwd>?
+            let code = getpwnam_r(text, &entry, buffer, size, &found)
+            return code == ERANGE ? .tooSmall : .done(code == 0 && found != nil ? true : nil)
+        } ?? false
+    }
+
+    /// Whether the host has a group with this name.
+    public static func isGroup(_ text: String) -> Bool { gid(ofGroup: text) != nil }
+
     // MARK: - The host's account database
 
     struct Account: Hashable, Sendable {
@@ -93,14 +116,17 @@ public struct UserDirectory: Sendable {
 
     private static func isPrivileged(_ gid: UInt32) -> Bool {
         guard gid != 0 else { return true }
-        let name: String? = withGrowingBuffer { buffer, size in
+        return name(ofGroup: gid).map(privilegedGroups.contains) ?? false
+    }
+
+    static func name(ofGroup gid: UInt32) -> String? {
+        withGrowingBuffer { buffer, size in
             var entry = group()
             var found: UnsafeMutablePointer<group>?
             let code = getgrgid_r(gid, &entry, buffer, size, &found)
             guard code != ERANGE else { return .tooSmall }
             return .done(code == 0 && found != nil ? text(entry.gr_name) : nil)
         }
-        return name.map(privilegedGroups.contains) ?? false
     }
 
     private static func text(_ pointer: UnsafeMutablePointer<CChar>?) -> String? {

@@ -53,6 +53,15 @@ public enum AgentConfigurationReader {
         configuration.administratorsGroup =
             fields.word(&reader, "administratorsGroup") ?? configuration.administratorsGroup
         if let devices = reader.list("devices") { configuration.devices = self.devices(devices, findings) }
+        if let rules = reader.list("policy") {
+            configuration.policy = SitePolicy(rules: SitePolicyReader(findings: findings).rules(rules))
+            if rules.isEmpty {
+                findings.error(
+                    "spec.invalid-value", "`policy` has no rule.",
+                    hint: "Write a rule, or leave `policy` out: then all may submit.",
+                    at: reader.entry("policy")?.value.place)
+            }
+        }
         reader.finish()
         guard !findings.hasErrors else { throw SpecError(findings.sorted) }
         return configuration

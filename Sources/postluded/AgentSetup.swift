@@ -29,12 +29,14 @@ struct AgentSetup {
                 "agent.no-profiles", "The directory `profiles` of the installation is missing.",
                 hint: "Install Postlude again, or set `profilesDirectory` in the configuration.")
         }
+        let sandboxProfiles = try ProfileCatalog.load(directory: "\(profiles)/sandbox")
         engine = EngineConfiguration(
             stateDirectory: configuration.stateDirectory,
             hub: try Hub(directory: configuration.hubDirectory ?? "\(profiles)/hub"),
-            profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"),
+            profiles: sandboxProfiles,
             memoryBytes: try configuration.memoryBytes ?? HostSize.memoryBytes(),
-            milliCPU: configuration.milliCPU ?? HostSize.milliCPU())
+            milliCPU: configuration.milliCPU ?? HostSize.milliCPU(),
+            policy: try configuration.policy.checked(profiles: Set(sandboxProfiles.keys)))
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
             cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory),

@@ -140,6 +140,11 @@ import Testing
         for path in ["/home/ada", "/home/ada/p", "/tmp/x", "/run/user/1000", "/usr", "/home/eve", "/opt"] {
             #expect(rule.objection(to: path) == nil, "\(path)")
         }
+        var bounded = rule
+        bounded.bounds = ["/home/ada", "/opt"]
+        for (path, isAllowed) in [("/home/ada/p", true), ("/opt", true), ("/home/adam", false), ("/usr", false)] {
+            #expect((bounded.objection(to: path) == nil) == isAllowed, "\(path)")
+        }
         var root = rule
         root.home = "/root"
         #expect(root.objection(to: "/root") == nil)

@@ -23,7 +23,7 @@ struct LiveAgent: Sendable {
     /// Starts one, runs the test against it, and ends it by graceful shutdown.
     static func run<Result: Sendable>(
         agentUID: UInt32 = geteuid(), administratorsGroup: String? = nil, devices: [Device] = [],
-        _ test: @Sendable (LiveAgent) async throws -> Result
+        policy: SitePolicy = SitePolicy(), _ test: @Sendable (LiveAgent) async throws -> Result
     ) async throws -> Result {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "postlude-server-\(UUID().uuidString.prefix(8))")
@@ -45,7 +45,7 @@ struct LiveAgent: Sendable {
             configuration: SandboxConfiguration(
                 wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
                 poolSize: 1, cgroupName: cgroups))
-        let engine = try engine(in: directory.appendingPathComponent("state").path, sandbox, devices, logger)
+        let engine = try engine(in: directory.appendingPathComponent("state").path, sandbox, devices, policy, logger)
         let (ready, whenReady) = AsyncStream<Void>.makeStream()
         let socket = directory.appendingPathComponent("agent.sock").path
         let server = APIServer(
@@ -74,14 +74,14 @@ struct LiveAgent: Sendable {
     }
 
     private static func engine(
-        in state: String, _ sandbox: Sandbox, _ devices: [Device], _ logger: Logger
+        in state: String, _ sandbox: Sandbox, _ devices: [Device], _ policy: SitePolicy, _ logger: Logger
     ) throws -> Engine {
         let profiles = repository.appendingPathComponent("profiles").path
         return try Engine(
             configuration: EngineConfiguration(
                 stateDirectory: state, hub: try Hub(directory: "\(profiles)/hub"),
                 profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"), memoryBytes: 4 << 30,
-                milliCPU: 4000),
+                milliCPU: 4000, policy: policy),
             store: try Store(directory: state), sandbox: sandbox, devices: devices, logger: logger)
     }
 

@@ -262,6 +262,20 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("{name: r, profiles: [mian]}", "agent.policy-unknown-profile"),
+        ("{name: r, users: [nobody-of-this-name]}", "agent.policy-unknown-user"),
+        ("{name: r, groups: [no-such-group]}", "agent.policy-unknown-group"),
+    ])
+    func `a rule with a slip in it keeps the agent from starting`(rule: String, code: String) async throws {
+        try await OwnAgent.run(configuration: "policy: [\(rule)]") { agent async throws in
+            let result = await (try agent.daemon("--idle-exit", "1")).result()
+            #expect(
+                result.status != 0 && result.error.contains("code=\(code)") && result.error.contains("'r'"), "\(result)"
+            )
+        }
+    }
+
     @Test func `log lines are JSON documents when asked for`() async throws {
         try await OwnAgent.run { agent async throws in
             let daemon = try agent.daemon("--log-format", "json", "--ready-fd", "9", "--idle-exit", "1")

@@ -115,6 +115,49 @@ import Testing
         }
     }
 
+    @Test func `what the site's policy does not allow a user is refused by the rule's name`() async throws {
+        let rule = SitePolicy.Rule(
+            name: "guests", users: ["65534"], networks: [.none, .loopback], workingDirectories: ["/tmp"],
+            memoryBytes: 64 << 20, timeoutSeconds: 600)
+        try await LiveAgent.run(policy: SitePolicy(rules: [rule])) { agent in
+            func write(_ more: String, to name: String) throws {
+                let text = Self.operation.replacingOccurrences(of: "  container:", with: more + "  container:")
+                try text.write(to: agent.work.appendingPathComponent(name), atomically: true, encoding: .utf8)
+            }
+            try write("", to: "plain.yaml")
+            try write("  profile: notifier\n", to: "network.yaml")
+            let refused = try await postlude(["submit", "network.yaml"], as: Self.nobody, agent)
+            #expect(refused.status == 3 && refused.code == "engine.policy-refused", "\(refused)")
+            #expect(refused.output.contains("'guests'") && refused.output.contains("network.yaml:7:"), "\(refused)")
+            #expect(try await agent.client.runs().isEmpty)
+
+            // What was not asked for is bounded.
+            let submitted = try await postlude(["submit", "plain.yaml"], as: Self.nobody, agent)
+            let run = try submitted.decoded(RunDetail.self)
+            _ = try await agent.settled(run.summary.id)
+            #expect(run.notes.map(\.code).contains("policy.timeout"), "\(submitted)")
+            #expect(try await agent.log(run.summary.id) == "65534\n65534\n")
+
+            // Root is not, and whom no rule names may do nothing.
+            let roots = try await postlude(["submit", "network.yaml"], as: 0, agent)
+            _ = try await agent.settled(try roots.decoded(RunDetail.self).summary.id)
+            let other = try await postlude(["submit", "plain.yaml"], as: 4321, agent)
+            #expect(other.status == 3 && other.code == "engine.no-rule", "\(other)")
+
+            // A link does not lead out of the directories that the rule allows.
+            let out = agent.work.appendingPathComponent("out").path
+            try #require(symlink("/usr/share", out) == 0)
+            let text = try String(contentsOf: agent.work.appendingPathComponent("plain.yaml"), encoding: .utf8)
+            let submission = Submission(path: "plain.yaml", text: text, workingDirectory: out)
+            let user = UserIdentity(name: "nobody", uid: Self.nobody, gid: Self.nobody, home: "/nonexistent")
+            let outside = try await agent.engine.submit(submission, as: user).summary.id
+            _ = try await agent.settled(outside)
+            let detail = try await agent.client.run(outside.description)
+            #expect(detail.summary.status == .failed, "\(detail)")
+            #expect(detail.conditions.last?.message.contains("the site's policy allows /tmp") == true, "\(detail)")
+        }
+    }
+
     @Test func `a user's own agent refuses other users`() async throws {
         try await LiveAgent.run(agentUID: 1234) { agent in
             // Its socket is for its owner alone; the check behind it must hold by itself.

@@ -132,6 +132,20 @@ import Testing
             cpus: 3.5
             idleExitSeconds: 60
             administratorsGroup: wheel
+            policy:
+            - name: students
+              users: [ada, "1007"]
+              groups: students
+              profiles: [main, hook]
+              networks: [none, loopback]
+              workingDirectories: [/home, /data/sets]
+              memory: 8Gi
+              cpus: 2.5
+              devices: 1
+              timeoutSeconds: 86400
+              retries: 0
+              hooks: 3
+            - {name: rest}
             """
         let read = try AgentConfigurationReader.read(text, path: "p.yaml", defaults: Self.user)
         #expect(
@@ -144,7 +158,15 @@ import Testing
                             id: "dev0", deviceClass: "example.org/d", nodes: ["/dev/null", "/dev/zero"],
                             environment: ["DEVICE": "0"])
                     ],
-                    memoryBytes: 16 << 30, milliCPU: 3500, idleExitSeconds: 60, administratorsGroup: "wheel"))
+                    memoryBytes: 16 << 30, milliCPU: 3500, idleExitSeconds: 60, administratorsGroup: "wheel",
+                    policy: SitePolicy(rules: [
+                        SitePolicy.Rule(
+                            name: "students", users: ["ada", "1007"], groups: ["students"], profiles: ["main", "hook"],
+                            networks: [.none, .loopback], workingDirectories: ["/home", "/data/sets"],
+                            memoryBytes: 8 << 30, milliCPU: 2500, devices: 1, timeoutSeconds: 86400, retries: 0,
+                            hooks: 3),
+                        SitePolicy.Rule(name: "rest"),
+                    ])))
         #expect(try AgentConfigurationReader.read("# nothing\n\n", path: "p", defaults: Self.user) == Self.user)
         let beside = AgentConfiguration(stateDirectory: "/a", socket: "/a/agent.sock")
         #expect(
@@ -166,6 +188,16 @@ import Testing
         ("devices: [{id: a, class: c, nodes: [/dev/a], environment: {1x: y}}]", "spec.invalid-value", 1, 60),
         ("- a", "spec.wrong-type", 1, 1), ("a: [", "spec.yaml", 2, 1),
         ("administratorsGroup: 5", "spec.wrong-type", 1, 22),
+        ("policy: []", "spec.invalid-value", 1, 9), ("policy: [{memory: 1Gi}]", "spec.missing-key", 1, 10),
+        ("policy: [{name: a}, {name: b}]", "config.unreachable-rule", 1, 21),
+        ("policy: [{name: a, users: [u]}, {name: a}]", "config.duplicate-rule", 1, 33),
+        ("policy: [{name: a, users: []}]", "spec.invalid-value", 1, 27),
+        ("policy: [{name: a, groups: null}]", "spec.invalid-value", 1, 28),
+        ("policy: [{name: a, networks: [wifi]}]", "spec.invalid-value", 1, 30),
+        ("policy: [{name: a, memory: much}]", "spec.invalid-value", 1, 28),
+        ("policy: [{name: a, devices: -1}]", "spec.invalid-value", 1, 29),
+        ("policy: [{name: a, workingDirectories: [home]}]", "spec.invalid-value", 1, 41),
+        ("policy: [{name: a, memry: 1Gi}]", "spec.unknown-key", 1, 20),
     ]
 
     @Test(arguments: badConfigurations)

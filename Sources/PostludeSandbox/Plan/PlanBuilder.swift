@@ -25,7 +25,8 @@ struct PlanBuilder {
         let rule = WorkingDirectoryRule(
             privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 },
             hidden: prepared.template.hidden,
-            state: state, home: canonicalPath(spec.user.home))
+            state: state, home: canonicalPath(spec.user.home),
+            bounds: spec.directories.workingBounds)
         let resolver =
             profile.network == .host || spec.steps.contains { $0.network == .host }
             ? canonicalPath("/etc/resolv.conf") : nil

@@ -12,6 +12,8 @@ struct WorkingDirectoryRule: Hashable, Sendable {
     /// The submitter's home, which may be shown although the profile hides it, and though the submitter's own agent has
     /// its state there (which is covered again).
     var home: String?
+    /// Where it must lie; nil for anywhere.
+    var bounds: [String]?
 
     /// Why `path` may not be the working directory; nil when it may.
     func objection(to path: String) -> String? {
@@ -24,6 +26,9 @@ struct WorkingDirectoryRule: Hashable, Sendable {
         }
         if let place = hidden.first(where: { InsideView.contains(path, $0) && !($0 == path && path == home) }) {
             return "the sandbox profile hides '\(place)'"
+        }
+        if let bounds, !bounds.contains(where: { InsideView.contains($0, path) }) {
+            return "the site's policy allows \(bounds.isEmpty ? "none" : bounds.joined(separator: ", ")) and below"
         }
         return nil
     }
