@@ -64,7 +64,8 @@ struct InspectText {
                 + " user \(Units.duration(usage?.userSeconds)), system \(Units.duration(usage?.systemSeconds)),"
                 + " throttled \(Units.duration(usage?.throttledSeconds))",
             "  memory   peak \(Units.bytes(usage?.peakMemoryBytes)), largest process \(Units.bytes(usage?.maxRSSBytes)),"
-                + " oom kills \(Units.count(usage?.oomKills)), peak processes \(Units.count(usage?.peakPIDs))",
+                + " oom kills \(Units.count(usage?.oomKills)), peak processes \(Units.count(usage?.peakPIDs)),"
+                + " forks refused \(Units.count(usage?.forksRefused))",
             "  io       read \(Units.bytes(usage?.readBytes)), written \(Units.bytes(usage?.writtenBytes)),"
                 + " output dropped \(Units.bytes(usage?.logBytesDropped))",
         ]

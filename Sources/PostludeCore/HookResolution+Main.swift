@@ -120,6 +120,7 @@ extension HookResolution.MainContext {
             "wall_seconds": number(usage.wallSeconds), "user_seconds": number(usage.userSeconds),
             "system_seconds": number(usage.systemSeconds), "peak_memory_bytes": number(usage.peakMemoryBytes),
             "max_rss_bytes": number(usage.maxRSSBytes), "oom_kills": number(usage.oomKills),
+            "forks_refused": number(usage.forksRefused), "log_bytes_dropped": number(usage.logBytesDropped),
             "read_bytes": number(usage.readBytes), "written_bytes": number(usage.writtenBytes),
         ])
     }

@@ -104,14 +104,24 @@ extension Run {
     static func outcome(of end: End, by: String?) -> Outcome {
         switch end.reason {
         case .mainExited:
-            if end.exit.isSuccess { return Outcome(.succeeded, reason: "Completed", exit: end.exit) }
+            if end.exit.isSuccess {
+                guard end.logBytesDropped > 0 else { return Outcome(.succeeded, reason: "Completed", exit: end.exit) }
+                return Outcome(
+                    .succeeded, reason: "LogsTruncated",
+                    message: "Main's output was longer than what is kept, by \(end.logBytesDropped) bytes.",
+                    exit: end.exit)
+            }
             if end.oomKilled {
                 let message = "Main was killed for want of memory (\(end.exit.words))."
                 return Outcome(.failed, reason: "OOMKilled", message: message, exit: end.exit)
             }
+            if end.forksRefused > 0 {
+                let message = "Main reached the limit of processes and ended with \(end.exit.words)."
+                return Outcome(.failed, reason: "PidsLimit", message: message, exit: end.exit)
+            }
             return Outcome(.failed, reason: "MainFailed", message: "Main ended with \(end.exit.words).", exit: end.exit)
         case .initFailed(let step):
-            let reason = end.oomKilled ? "OOMKilled" : "InitFailed"
+            let reason = end.oomKilled ? "OOMKilled" : end.forksRefused > 0 ? "PidsLimit" : "InitFailed"
             let message = "The step '\(step)' ended with \(end.exit.words)."
             return Outcome(.failed, reason: reason, message: message, exit: end.exit)
         case .setupFailed(let step):

@@ -33,11 +33,20 @@ extension Run {
         public var reason: AttemptReport.AttemptEndReason
         /// Whether the kernel killed something of the deciding step for want of memory.
         public var oomKilled: Bool
+        /// How often the deciding step was refused another process or thread by the limit of them.
+        public var forksRefused: Int64
+        /// Bytes of the deciding step's output that were not kept.
+        public var logBytesDropped: Int64
 
-        public init(exit: ProcessExit, reason: AttemptReport.AttemptEndReason, oomKilled: Bool = false) {
+        public init(
+            exit: ProcessExit, reason: AttemptReport.AttemptEndReason, oomKilled: Bool = false, forksRefused: Int64 = 0,
+            logBytesDropped: Int64 = 0
+        ) {
             self.exit = exit
             self.reason = reason
             self.oomKilled = oomKilled
+            self.forksRefused = forksRefused
+            self.logBytesDropped = logBytesDropped
         }
     }
 

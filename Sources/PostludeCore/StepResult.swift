@@ -58,6 +58,8 @@ public struct StepUsage: Hashable, Sendable, Codable {
     public var maxRSSBytes: Int64?
     public var oomKills: Int64?
     public var peakPIDs: Int64?
+    /// How often another process or thread was refused because of the limit of them (`pids.events`).
+    public var forksRefused: Int64?
     public var throttledSeconds: Double?
     public var readBytes: Int64?
     public var writtenBytes: Int64?

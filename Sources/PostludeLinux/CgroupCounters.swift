@@ -5,6 +5,8 @@ public struct CgroupCounters: Hashable, Sendable {
     public var systemMicroseconds: UInt64?
     public var throttledMicroseconds: UInt64?
     public var peakPIDs: UInt64?
+    /// Processes and threads that a limit refused.
+    public var forksRefused: UInt64?
     public var oomKills: UInt64?
     public var readBytes: UInt64?
     public var writtenBytes: UInt64?
@@ -33,11 +35,24 @@ public struct CgroupCounters: Hashable, Sendable {
             counters.oomKills = text(unified, "memory.events").flatMap { flatKeyed($0, "oom_kill") }
         }
         counters.peakPIDs = number(legacy[.pids] ?? unified, "pids.peak")
+        counters.forksRefused = forksRefused(in: legacy[.pids], unified)
         if let storage = text(unified, "io.stat") {
             counters.readBytes = sum(storage, "rbytes=")
             counters.writtenBytes = sum(storage, "wbytes=")
         }
         return counters
+    }
+
+    /// `max` of pids.events. In v1, and in v2 before Linux 6.12, it counts in the cgroup that wanted to fork; since then
+    /// in the one whose limit it was, which may be the attempt's, just above the step's.
+    private static func forksRefused(in legacy: String?, _ unified: String) -> UInt64? {
+        func refused(_ cgroup: String) -> UInt64? {
+            text(cgroup, "pids.events").flatMap { flatKeyed($0, "max") }
+        }
+        guard legacy == nil else { return legacy.flatMap(refused) }
+        guard let own = refused(unified) else { return nil }
+        guard own == 0, let slash = unified.lastIndex(of: "/") else { return own }
+        return refused(String(unified[..<slash])) ?? own
     }
 
     /// nil when the host has no such file.

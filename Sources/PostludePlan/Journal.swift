@@ -59,6 +59,7 @@ public struct StepCounters: Hashable, Sendable {
     public var readBytes: UInt64?
     public var writtenBytes: UInt64?
     public var logBytesDropped: UInt64?
+    public var forksRefused: UInt64?
 
     public init() {}
 }

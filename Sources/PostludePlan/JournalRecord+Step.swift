@@ -3,7 +3,7 @@ extension StepCounters {
     private var values: [UInt64?] {
         [
             wallNanoseconds, userMicroseconds, systemMicroseconds, maxRSSBytes, peakMemoryBytes, oomKills, peakPIDs,
-            throttledMicroseconds, readBytes, writtenBytes, logBytesDropped,
+            throttledMicroseconds, readBytes, writtenBytes, logBytesDropped, forksRefused,
         ]
     }
 
@@ -26,7 +26,7 @@ extension StepCounters {
         (wallNanoseconds, userMicroseconds, systemMicroseconds) = (values[0], values[1], values[2])
         (maxRSSBytes, peakMemoryBytes, oomKills, peakPIDs) = (values[3], values[4], values[5], values[6])
         (throttledMicroseconds, readBytes, writtenBytes) = (values[7], values[8], values[9])
-        logBytesDropped = values[10]
+        (logBytesDropped, forksRefused) = (values[10], values[11])
     }
 }
 

@@ -19,7 +19,8 @@ public enum UsageReport {
             header: [
                 "run", "name", "project", "user", "upstream", "hook", "attempt", "step", "role", "status", "exit",
                 "started_at", "finished_at", "queue_seconds", "wall_seconds", "user_seconds", "system_seconds",
-                "peak_memory_bytes", "max_rss_bytes", "oom_kills", "peak_pids", "throttled_seconds", "read_bytes",
+                "peak_memory_bytes", "max_rss_bytes", "oom_kills", "peak_pids", "forks_refused", "throttled_seconds",
+                "read_bytes",
                 "written_bytes", "log_bytes_dropped", "device_seconds", "releasing_seconds", "devices",
             ],
             rows: records.map { record in
@@ -31,7 +32,8 @@ public enum UsageReport {
                     number(record.usage?.wallSeconds), number(record.usage?.userSeconds),
                     number(record.usage?.systemSeconds), number(record.usage?.peakMemoryBytes),
                     number(record.usage?.maxRSSBytes), number(record.usage?.oomKills),
-                    number(record.usage?.peakPIDs), number(record.usage?.throttledSeconds),
+                    number(record.usage?.peakPIDs), number(record.usage?.forksRefused),
+                    number(record.usage?.throttledSeconds),
                     number(record.usage?.readBytes), number(record.usage?.writtenBytes),
                     number(record.usage?.logBytesDropped), number(record.deviceSeconds),
                     number(record.releasingSeconds), record.devices.joined(separator: " "),

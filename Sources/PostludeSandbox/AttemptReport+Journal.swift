@@ -136,6 +136,7 @@ extension StepUsage {
         throttledSeconds = counters.throttledMicroseconds.map { Double($0) / 1_000_000 }
         readBytes = counters.readBytes.map { Int64(clamping: $0) }
         writtenBytes = counters.writtenBytes.map { Int64(clamping: $0) }
+        forksRefused = counters.forksRefused.map { Int64(clamping: $0) }
         logBytesDropped = counters.logBytesDropped.map { Int64(clamping: $0) }
     }
 }

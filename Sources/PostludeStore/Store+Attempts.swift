@@ -243,7 +243,10 @@ extension Transaction {
             try emit(.step, of: run, "", "stopping", reason.rawValue, at: time)
         case .ended(let exit, let reason, _):
             recorded.hasEnded = true
-            let end = Run.End(exit: exit, reason: reason, oomKilled: try wasOOMKilled(reason, attempt))
+            let usage = try decidingUsage(reason, attempt)
+            let end = Run.End(
+                exit: exit, reason: reason, oomKilled: usage?.oomKills ?? 0 > 0, forksRefused: usage?.forksRefused ?? 0,
+                logBytesDropped: usage?.logBytesDropped ?? 0)
             _ = try apply(.ended(attempt: attempt.number, end), to: run)
         }
     }
@@ -255,18 +258,20 @@ extension Transaction {
         )?.word("role")
     }
 
-    /// Whether the step that decided the end lost a process for want of memory.
-    private func wasOOMKilled(_ reason: AttemptReport.AttemptEndReason, _ attempt: AttemptID) throws -> Bool {
+    /// What the step that decided the end used; nil when none did.
+    private func decidingUsage(
+        _ reason: AttemptReport.AttemptEndReason, _ attempt: AttemptID
+    ) throws -> StepUsage? {
         let step: String?
         switch reason {
         case .initFailed(let name): step = name
         case .mainExited: step = nil
-        case .setupFailed, .stopRequested, .timeout: return false
+        case .setupFailed, .stopRequested, .timeout: return nil
         }
         let row = try db.row(
             """
             SELECT usage FROM steps WHERE run = ? AND attempt = ? AND (name = ? OR (? IS NULL AND role = 'main'))
             """, [attempt.run.description, attempt.number, step, step])
-        return (try row?.optionalJSON("usage", as: StepUsage.self)?.oomKills ?? 0) > 0
+        return try row?.optionalJSON("usage", as: StepUsage.self)
     }
 }

@@ -94,6 +94,7 @@ final class RunningStep {
         result.peakMemoryBytes = cgroups.peakMemoryBytes
         result.oomKills = cgroups.oomKills
         result.peakPIDs = cgroups.peakPIDs
+        result.forksRefused = cgroups.forksRefused
         result.throttledMicroseconds = cgroups.throttledMicroseconds
         result.readBytes = cgroups.readBytes ?? reaped?.usage.readBytes
         result.writtenBytes = cgroups.writtenBytes ?? reaped?.usage.writtenBytes

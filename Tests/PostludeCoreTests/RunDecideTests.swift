@@ -17,8 +17,14 @@ import Testing
 
     private struct UnexpectedDecision: Error {}
 
-    private func end(_ exit: ProcessExit, _ reason: AttemptReport.AttemptEndReason, oom: Bool = false) -> Run.Event {
-        .ended(attempt: 2, Run.End(exit: exit, reason: reason, oomKilled: oom))
+    private func end(
+        _ exit: ProcessExit, _ reason: AttemptReport.AttemptEndReason, oom: Bool = false, refused: Int64 = 0,
+        dropped: Int64 = 0
+    ) -> Run.Event {
+        .ended(
+            attempt: 2,
+            Run.End(
+                exit: exit, reason: reason, oomKilled: oom, forksRefused: refused, logBytesDropped: dropped))
     }
 
     @Test func `each way to end has its status and reason`() throws {
@@ -28,6 +34,12 @@ import Testing
             (end(.signal(11, coreDumped: true), .mainExited), .failed, "MainFailed"),
             (end(.signal(9, coreDumped: false), .mainExited, oom: true), .failed, "OOMKilled"),
             (end(.unknown, .mainExited), .failed, "MainFailed"),
+            (end(.code(1), .mainExited, refused: 3), .failed, "PidsLimit"),
+            (end(.code(1), .mainExited, oom: true, refused: 3), .failed, "OOMKilled"),
+            (end(.code(0), .mainExited, refused: 3), .succeeded, "Completed"),
+            (end(.code(0), .mainExited, dropped: 1), .succeeded, "LogsTruncated"),
+            (end(.code(3), .mainExited, dropped: 1), .failed, "MainFailed"),
+            (end(.code(1), .initFailed(step: "init-0"), refused: 1), .failed, "PidsLimit"),
             (end(.code(1), .initFailed(step: "init-0")), .failed, "InitFailed"),
             (
                 end(.setupFailed(stage: "mount", errno: 2, detail: ""), .setupFailed(step: "main")), .failed,

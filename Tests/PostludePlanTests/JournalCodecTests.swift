@@ -62,6 +62,23 @@ struct JournalCodecTests {
         #expect(usage.logBytesDropped == 0)
     }
 
+    @Test func `records of older wardens, which end earlier, are read`() throws {
+        // Before Landlock: a receipt without its last two numbers.
+        let started = reframe(Samples.journal[1].encoded()) {
+            $0.removeLast(MemoryLayout.size(ofValue: Samples.receipt.landlockABI))
+            $0.removeLast(MemoryLayout.size(ofValue: Samples.receipt.landlockRules))
+        }
+        // Before refused forks were counted: eleven counters, all unknown.
+        let exited = reframe(Samples.journal[2].encoded()) { bytes in
+            let count = bytes.count - 1 - Int(bytes[bytes.count - 13])
+            bytes[count] = 11
+            bytes.removeLast()
+        }
+        let decoded = JournalRecord.decode(started + exited)
+        #expect(decoded.records == Array(Samples.journal[1...2]))
+        #expect(decoded.end == started.count + exited.count)
+    }
+
     /// Changes the content of a record and puts length and checksum right again.
     private func reframe(_ bytes: [UInt8], _ change: (inout [UInt8]) -> Void) -> [UInt8] {
         var bytes = bytes
