@@ -36,6 +36,9 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     public var description: String
     /// Directories replaced by empty read-only ones (the submitter's working directory is bound back where it lies below one).
     public var hide: [String]
+    /// Paths below the submitter's home that are never shown, though the home is the working directory or `hide` leaves it
+    /// out: keys, tokens, browser profiles. Missing ones are skipped.
+    public var hideInHome: [String]
     /// Files and directories of the host bound read-only although `hide` covers them; a missing one is skipped when it ends in `?`.
     public var readOnly: [String]
     public var network: Network
@@ -60,7 +63,7 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     public var requires: [Requirement]
 
     public init(
-        name: String, description: String = "", hide: [String] = [], readOnly: [String] = [],
+        name: String, description: String = "", hide: [String] = [], hideInHome: [String] = [], readOnly: [String] = [],
         network: Network = .none, listen: Listen = .any,
         devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
         shmBytes: Int64 = 1 << 30, tmpInodes: Int64 = 1 << 18, defaultMemoryBytes: Int64? = nil,
@@ -70,6 +73,7 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         self.name = name
         self.description = description
         self.hide = hide
+        self.hideInHome = hideInHome
         self.readOnly = readOnly
         self.network = network
         self.listen = listen

@@ -51,6 +51,7 @@ public enum ProfileCatalog {
         }
         profile.description = reader.text("description") ?? ""
         profile.hide = fields.paths(&reader, "hide", optional: false)
+        profile.hideInHome = fields.relativePaths(&reader, "hideInHome")
         profile.readOnly = fields.paths(&reader, "readOnly", optional: true)
         profile.network = fields.choice(&reader, "network", SandboxProfile.Network.init) ?? profile.network
         profile.listen = fields.choice(&reader, "listen", SandboxProfile.Listen.init) ?? profile.listen
@@ -131,6 +132,21 @@ struct SettingsReader {
                     "spec.invalid-value", "'\(text)' is not an absolute path.",
                     hint:
                         "Start with '/', without '..'\(optional ? "; a '?' at the end allows it to be missing" : "").",
+                    at: node.place)
+                return nil
+            }
+            return text
+        }
+    }
+
+    /// Paths below some directory, without `.` and `..`.
+    func relativePaths(_ reader: inout MappingReader, _ key: String) -> [String] {
+        (reader.list(key) ?? []).compactMap { node in
+            guard let text = reader.text(of: node, named: reader.name(of: key)) else { return nil }
+            guard !text.isEmpty, Self.isPlain("/" + text), text != "/", !text.hasPrefix("/") else {
+                findings.error(
+                    "spec.invalid-value", "'\(text)' is not a path below the home directory.",
+                    hint: "Write it without '/' at its beginning and end and without '..', such as .ssh.",
                     at: node.place)
                 return nil
             }

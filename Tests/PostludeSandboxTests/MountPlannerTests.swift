@@ -18,7 +18,7 @@ import Testing
     private func planner(
         working: String? = nil, hidden: [String] = ["/home", "/root"], extras: [String] = [],
         state: String? = "/var/lib/postlude", home: String = "/home/ada", resolver: String? = nil,
-        masked: [String] = []
+        masked: [String] = [], secrets: [String] = []
     ) -> MountPlanner {
         let profile = SandboxProfile(name: "test", seccomp: "main")
         let template = TemplatePlanner(
@@ -33,7 +33,7 @@ import Testing
                 artifactsInside: "/plx-context/artifacts/r", working: working,
                 readOnly: ["/var/lib/postlude/runs/m/artifacts": "/plx-context/artifacts/m"]),
             working: working, hidden: hidden, extras: extras, state: state, resolver: resolver,
-            masked: masked)
+            masked: masked, secrets: secrets)
     }
 
     private func targets(_ mounts: [PlannedMount]) -> [String] {
@@ -119,6 +119,22 @@ import Testing
         let closing = planner.closing(after: planner.shared())
         #expect(
             closing == ["/var/secret", "/dev"].map { .operation(.readOnly(target: $0)) })
+    }
+
+    @Test func `secrets of the submitter are masked wherever the home is shown, and only there`() {
+        let mask = PlannedMount.operation(.mask(target: "/home/ada/.ssh"))
+        let shown = planner(working: "/home/ada", secrets: ["/home/ada/.ssh"]).whole()
+        #expect(shown.mounts.contains(mask) && shown.view.region(of: "/home/ada/.ssh/id") == .hidden)
+        #expect(shown.view.region(of: "/home/ada/.config") == .host)
+        let outside = planner(hidden: [], home: "/srv/ada", secrets: ["/srv/ada/.ssh"]).whole()
+        #expect(outside.view.region(of: "/srv/ada/.ssh") != .host)
+        #expect(!planner(working: "/home/ada/p", secrets: ["/home/ada/.ssh"]).whole().mounts.contains(mask))
+        #expect(!planner(secrets: ["/home/ada/.ssh"]).whole().mounts.contains(mask))
+        var rule = WorkingDirectoryRule(privates: [], hidden: ["/home"], home: "/home/ada", secrets: ["/home/ada/.ssh"])
+        #expect(rule.objection(to: "/home/ada") == nil)
+        #expect(rule.objection(to: "/home/ada/.ssh/keys") != nil)
+        rule.secrets = []
+        #expect(rule.objection(to: "/home/ada/.ssh/keys") == nil)
     }
 
     @Test func `state that is the working directory is covered, and the run's artifacts are shown`() {

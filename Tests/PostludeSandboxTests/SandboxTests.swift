@@ -302,6 +302,29 @@ import Testing
         #expect(closed?.landlock?.contains("no-tcp-bind") ?? false == (abi >= 4))
     }
 
+    @Test func `keys and tokens of a home that is the working directory are not shown, behind links neither`()
+        async throws
+    {
+        let fixture = try SandboxFixture()
+        let home = try fixture.directory.directory("home", mode: 0o755)
+        for directory in [".ssh", "dotfiles", ".config/gh", "work"] {
+            try FileManager.default.createDirectory(atPath: "\(home)/\(directory)", withIntermediateDirectories: true)
+        }
+        for file in [".ssh/id", "dotfiles/netrc", ".config/gh/hosts.yml", ".config/other", "work/data"] {
+            try Data(file.utf8).write(to: URL(fileURLWithPath: "\(home)/\(file)"))
+        }
+        try #require(symlink("dotfiles/netrc", "\(home)/.netrc") == 0)
+        let profile = fixture.profile { $0.hideInHome = [".ssh", ".netrc", ".config/gh", ".missing"] }
+        let script = """
+            cd '\(home)'; cat .ssh/id .netrc dotfiles/netrc .config/gh/hosts.yml; echo -; cat .config/other; cat work/data
+            """
+        var spec = try fixture.attempt([fixture.step(script)], profile: profile)
+        spec.user.home = home
+        spec.directories.working = home
+        let ended = try await fixture.run(spec)
+        #expect(ended.output["main.stdout"] == "-\n.config/otherwork/data", "\(ended.output)")
+    }
+
     @Test func `a file that is replaced after a warden was prepared stays hidden`() async throws {
         let fixture = try SandboxFixture(poolSize: 1)
         // Not below the private /tmp.

@@ -24,6 +24,7 @@ import Testing
         for profile in profiles.values {
             #expect(profile.hide.contains("/root") && profile.hide.contains("/home") && profile.hide.contains("/run"))
             #expect(!profile.description.isEmpty)
+            #expect(Set([".ssh", ".aws", ".netrc", ".mozilla", ".config/gcloud"]).isSubset(of: profile.hideInHome))
             let seccomp = Files.profiles.appendingPathComponent("seccomp/\(profile.seccomp).json").path
             #expect(FileManager.default.fileExists(atPath: seccomp), "\(seccomp)")
         }
@@ -33,6 +34,8 @@ import Testing
         ("network: all", "spec.invalid-value"), ("listen: some", "spec.invalid-value"),
         ("devices: some", "spec.invalid-value"),
         ("hide: [home]", "spec.invalid-value"),
+        ("hideInHome: [/.ssh]", "spec.invalid-value"), ("hideInHome: [../eve]", "spec.invalid-value"),
+        ("hideInHome: ['']", "spec.invalid-value"), ("hideInHome: [a/]", "spec.invalid-value"),
         ("hide: [/a/../b]", "spec.invalid-value"), ("readOnly: [a?]", "spec.invalid-value"),
         ("seccomp: ../x", "spec.invalid-value"),
         ("tmp: big", "spec.invalid-value"), ("requires: [secomp]", "spec.invalid-value"),

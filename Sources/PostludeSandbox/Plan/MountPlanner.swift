@@ -20,6 +20,8 @@ struct MountPlanner {
     var resolver: String?
     /// What is never visible inside wherever it lies, such as the agent's socket; without links.
     var masked: [String] = []
+    /// What the profile hides of the submitter's home; existing ones, without links.
+    var secrets: [String] = []
 
     /// What every step of the attempt has: the mounts that follow the template's, and the view of all of them.
     func shared() -> MountLayout {
@@ -34,7 +36,7 @@ struct MountPlanner {
             layout.view.set(.host, at: working)
         }
         // What was bound back may hold them, for instance a user's home in which the user's own agent has its state.
-        for path in masked where layout.view.region(of: path) == .host {
+        for path in secrets.sorted() + masked where layout.view.region(of: path) == .host {
             layout.mounts.append(.operation(.mask(target: path)))
             layout.view.set(.hidden, at: path)
         }

@@ -22,7 +22,7 @@ struct PlanBuilder {
         let profile = spec.profile
         let state = Self.stateDirectory(of: spec)
         let masked = hiddenPaths.map(Self.withoutLinks)
-        let rule = WorkingDirectoryRule(
+        var rule = WorkingDirectoryRule(
             privates: ["/tmp", "/var/tmp", "/run", "/var/run"].map { canonicalPath($0) ?? $0 },
             hidden: prepared.template.hidden,
             state: state, home: canonicalPath(spec.user.home),
@@ -33,6 +33,7 @@ struct PlanBuilder {
 
         // One visit as the submitter: what it may not reach on the host must not come within its reach inside.
         let found = try UserAccess.run(as: spec.user) { () throws(SandboxError) -> Found in
+            rule.secrets = profile.hideInHome.compactMap { canonicalPath("\(spec.user.home)/\($0)") }
             var paths = StepPaths()
             if let working = spec.directories.working {
                 paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)
@@ -41,7 +42,7 @@ struct PlanBuilder {
                 template: prepared.layout, profile: profile, user: spec.user, directories: spec.directories,
                 working: paths.working, hidden: prepared.template.hidden, extras: prepared.template.extras,
                 state: state,
-                resolver: resolver, masked: masked)
+                resolver: resolver, masked: masked, secrets: rule.secrets)
             let shared = planner.shared()
             let lookup = ProgramLookup(
                 view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },

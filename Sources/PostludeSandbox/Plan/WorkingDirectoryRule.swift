@@ -12,6 +12,8 @@ struct WorkingDirectoryRule: Hashable, Sendable {
     /// The submitter's home, which may be shown although the profile hides it, and though the submitter's own agent has
     /// its state there (which is covered again).
     var home: String?
+    /// What the profile hides of the submitter's home; existing ones, without links.
+    var secrets: [String] = []
     /// Where it must lie; nil for anywhere.
     var bounds: [String]?
 
@@ -25,6 +27,9 @@ struct WorkingDirectoryRule: Hashable, Sendable {
             if path != home, InsideView.contains(path, state) { return "the agent keeps its state in '\(state)'" }
         }
         if let place = hidden.first(where: { InsideView.contains(path, $0) && !($0 == path && path == home) }) {
+            return "the sandbox profile hides '\(place)'"
+        }
+        if let place = secrets.first(where: { InsideView.contains($0, path) }) {
             return "the sandbox profile hides '\(place)'"
         }
         if let bounds, !bounds.contains(where: { InsideView.contains($0, path) }) {
