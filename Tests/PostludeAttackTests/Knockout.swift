@@ -29,6 +29,15 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         return access(path, X_OK) == 0 ? path : nil
     }()
 
+    /// A warden that leaves layers out, known to it by its own file's name.
+    static func program(without layers: String) throws -> String {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "postlude-knockout-\(getpid())")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let path = directory.appending(path: "warden-without-\(layers)").path
+        if access(path, X_OK) != 0 { try FileManager.default.copyItem(atPath: try #require(program), toPath: path) }
+        return path
+    }
+
     static let all: [Knockout] = [
         Knockout(name: "none"),
         Knockout(name: "seccomp") { plan, _ in plan.eachStep { $0.seccomp = nil } },

@@ -28,7 +28,7 @@ struct KnockoutTests {
             row.users.contains(user) && (row.isTried(place) || row.profiles == ["injected"])
                 && !Self.exhausting.union(knockout.excluded).contains(row.id) && !row.expected(place).contains("works")
         }
-        let wardenPath = try knockout.warden.map { try Self.program(without: $0) }
+        let wardenPath = try knockout.warden.map { try Knockout.program(without: $0) }
         let stage = try AttackStage(wardenPath: wardenPath)
         var (spec, _) = try stage.attemptWithInjectedNode(rows.map(\.id), user: user)
         if !knockout.hasTraps { spec.steps.removeFirst() }
@@ -52,16 +52,5 @@ struct KnockoutTests {
         #expect(opened.subtracting(row.opened) == [], "more opens than knockout.tsv says")
         #expect(row.opened.subtracting(opened) == [], "less opens than knockout.tsv says")
         #expect(!opened.isEmpty || !row.why.isEmpty, "nothing opens and knockout.tsv does not say why")
-    }
-
-    /// A warden that leaves one layer out, known to it by its own file's name.
-    private static func program(without layer: String) throws -> String {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "postlude-knockout-\(getpid())")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let path = directory.appending(path: "warden-without-\(layer)").path
-        if access(path, X_OK) != 0 {
-            try FileManager.default.copyItem(atPath: try #require(Knockout.program), toPath: path)
-        }
-        return path
     }
 }
