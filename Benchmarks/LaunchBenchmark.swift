@@ -73,8 +73,9 @@ struct LaunchBenchmark {
     }
 
     /// One launch through the same calls as the engine's; nanoseconds until the journal says that all has ended.
-    private func launch(
-        _ sandbox: Sandbox, _ profile: SandboxProfile, _ scratch: borrowing Scratch, _ number: Int
+    func launch(
+        _ sandbox: Sandbox, _ profile: SandboxProfile, _ scratch: borrowing Scratch, _ number: Int,
+        refills: Bool = true
     ) async throws -> Int64 {
         let run = RunID.random()
         let spec = AttemptSpec(
@@ -97,7 +98,7 @@ struct LaunchBenchmark {
 
         guard exit == .code(0) else { throw BenchmarkError("/bin/true in the sandbox: \(exit)") }
         try await sandbox.remove(warden)
-        try sandbox.fillPool(for: [profile])
+        if refills { try sandbox.fillPool(for: [profile]) }
         return elapsed
     }
 

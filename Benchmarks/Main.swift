@@ -1,6 +1,6 @@
 import Glibc
 
-/// `postlude-bench [--programs DIR] [--profiles DIR] [--rounds N] launch|scan|agent ...`: measures, prints tables.
+/// `postlude-bench [--programs DIR] [--profiles DIR] [--rounds N] launch|ablation|scan|agent ...`: measures, prints tables.
 @main struct Main {
     static func main() async {
         do {
@@ -23,13 +23,14 @@ import Glibc
             case "--profiles": places.profiles = try value(&arguments, of: argument)
             case "--rounds": rounds = try number(&arguments, of: argument)
             case "--idle": idleSeconds = try number(&arguments, of: argument)
-            case "launch", "agent", "scan": sections.append(argument)
+            case "launch", "ablation", "agent", "scan": sections.append(argument)
             default: throw BenchmarkError("unknown argument '\(argument)'")
             }
         }
-        for section in sections.isEmpty ? ["launch", "scan", "agent"] : sections {
+        for section in sections.isEmpty ? ["launch", "ablation", "scan", "agent"] : sections {
             switch section {
             case "launch": try await LaunchBenchmark(places: places, rounds: rounds).run()
+            case "ablation": try await AblationBenchmark(places: places, rounds: rounds).run()
             case "scan": try ScanBenchmark(rounds: rounds).run()
             case _:
                 try await AgentBenchmark(places: places, rounds: rounds, idleSeconds: idleSeconds).run()

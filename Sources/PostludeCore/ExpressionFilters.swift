@@ -273,8 +273,9 @@ enum ExpressionFilters {
     )
         -> ExpressionError
     {
-        let shown: String
-        if case .string(let text) = value { shown = "'\(text.prefix(40))'" } else { shown = "A \(value.typeName)" }
+        // Not the text itself: it may be a secret, and messages end up in logs.
+        let shown =
+            if case .string(let text) = value { "A text of \(text.count) characters" } else { "A \(value.typeName)" }
         return .mismatch("\(shown) is not \(wanted).", hint: "Give a fallback, as in `| \(name)(0)`.", at: offset)
     }
 }

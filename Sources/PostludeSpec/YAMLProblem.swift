@@ -25,8 +25,12 @@ enum YAMLProblem {
                 hint: "Keys are plain words; put a template in quotes.",
                 at: SourcePlace(file: file, line: 1, column: 1))
         case .duplicatedKeysInMapping(let keys, let context):
-            let key = keys.first ?? ""
-            let first = YAMLLines(text).place(context.mark, in: file)
+            // Of several such keys the parser tells the place of any one.
+            let told = SourcePlace(file: file, line: 1, column: 1)
+            let (key, first) =
+                keys.count > 1
+                ? earliest(of: keys, text, file) ?? (keys[0], told)
+                : (keys.first ?? "", YAMLLines(text).place(context.mark, in: file))
             let place = second(key, first, text)
             return Diagnostic(
                 .error, "spec.duplicate-key", "The key `\(key)` is there twice.",
@@ -82,15 +86,31 @@ enum YAMLProblem {
         return nil
     }
 
+    /// The key that is written first, and where; nil when none is found as it is.
+    private static func earliest(of keys: [String], _ text: String, _ file: String) -> (String, SourcePlace)? {
+        let lines = YAMLLines(text)
+        var number = 1
+        while let line = lines[number] {
+            let indentation = line.prefix { $0 == " " || $0 == "-" || $0 == "{" }.count
+            if let key = keys.sorted().first(where: { starts(line.dropFirst(indentation), with: $0) }) {
+                return (key, SourcePlace(file: file, line: number, column: indentation + 1))
+            }
+            number += 1
+        }
+        return nil
+    }
+
+    private static func starts(_ rest: Substring, with key: String) -> Bool {
+        [key, "\"\(key)\"", "'\(key)'"].contains { form in
+            rest.hasPrefix(form) && rest.dropFirst(form.count).drop { $0 == " " }.first == ":"
+        }
+    }
+
     /// The parser tells the first of two equal keys; the one to remove is the next at the same column.
     private static func second(_ key: String, _ first: SourcePlace, _ text: String) -> SourcePlace {
         let lines = YAMLLines(text)
         var place = first
-        func starts(_ rest: Substring) -> Bool {
-            [key, "\"\(key)\"", "'\(key)'"].contains { form in
-                rest.hasPrefix(form) && rest.dropFirst(form.count).drop { $0 == " " }.first == ":"
-            }
-        }
+        func starts(_ rest: Substring) -> Bool { Self.starts(rest, with: key) }
         if let line = lines[first.line] {
             // A flow mapping has both on one line, as a rule.
             for offset in 0..<line.count where offset >= first.column {

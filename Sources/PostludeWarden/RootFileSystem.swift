@@ -119,13 +119,11 @@ struct RootFileSystem: ~Copyable {
     /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it
     /// might.
     private mutating func restrictProc(_ proc: Int32) throws(LinuxError) {
-        for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
-            do throws(LinuxError) {
-                let copy = try Mounts.cloneTree(of: proc, path: name, recursive: true, adding: [.readOnly])
-                try Mounts.attach(copy.rawValue, in: proc, at: name)
-            } catch {
-                if error.errno != ENOENT { throw error }
-            }
+        // What kernels have there differs by their configuration (`dynamic_debug`, `mtrr`, drivers' own), so it is not a
+        // list: everything but the processes' directories that is, or may hold, a file to write to.
+        for name in try Self.writable(in: proc) {
+            let copy = try Mounts.cloneTree(of: proc, path: name, recursive: true, adding: [.readOnly])
+            try Mounts.attach(copy.rawValue, in: proc, at: name)
         }
         for name in [
             "kcore", "keys", "latency_stats", "timer_list", "scsi", "acpi", "slabinfo", "vmallocinfo", "pagetypeinfo",
@@ -138,6 +136,28 @@ struct RootFileSystem: ~Copyable {
                 if error.errno != ENOENT { throw error }
             }
         }
+    }
+
+    /// Directories that are no process's, and files that anybody may write to, at the top of a procfs.
+    private static func writable(in proc: Int32) throws(LinuxError) -> [String] {
+        let directory = try OwnedDescriptor.open(".", O_RDONLY | O_DIRECTORY, at: proc).release()
+        guard let stream = fdopendir(directory) else {
+            close(directory)
+            throw LinuxError(last: "fdopendir", "/proc")
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard name != ".", name != "..", name.first?.isNumber == false else { continue }
+            var status = stat()
+            guard fstatat(proc, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+            let isFile = status.st_mode & S_IFMT == S_IFREG && status.st_mode & 0o222 != 0
+            if isFile || status.st_mode & S_IFMT == S_IFDIR { names.append(name) }
+        }
+        return names
     }
 
     private mutating func mask(_ target: String) throws(LinuxError) {

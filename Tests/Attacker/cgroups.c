@@ -77,7 +77,7 @@ static void cg05(void) {
 }
 
 static void cg11(void) {
-    const int orphans = 10000;
+    const int orphans = atoi(fact("ATTACK_ORPHANS"));
     for (int index = 0; index < orphans; index++) {
         pid_t child = -1;
         for (int tries = 0; tries < 2000 && (child = fork()) < 0 && errno == EAGAIN; tries++) usleep(1000);
@@ -103,7 +103,9 @@ static void cg11(void) {
     }
     if (directory) closedir(directory);
     if (zombies > 10) succeeded("%d zombies are left", zombies);
-    refused("reaped", "10000 orphans");
+    char what[40];
+    snprintf(what, sizeof what, "%d orphans", orphans);
+    refused("reaped", what);
 }
 
 static void *burn(void *end) {

@@ -137,7 +137,7 @@ static void fs17(void) {
     char path[512];
     snprintf(path, sizeof path, "%s/linked", own);
     TRY(link(shown, path), "link(read-only file)");
-    TRY(link("/usr/bin/passwd", path), "link(setuid program)");
+    TRY(link("/usr/bin/env", path), "link(program of root)");
     TRY(rename(shown, path), "rename(read-only file)");
     TRY(linkat(AT_FDCWD, "/proc/self/exe", AT_FDCWD, path, AT_SYMLINK_FOLLOW), "linkat(/proc/self/exe)");
 }
@@ -145,7 +145,9 @@ static void fs17(void) {
 static void fs20(void) {
     char path[64];
     if (mkdir("/tmp/inodes", 0700) != 0) not_run("/tmp: %s", errno_name(errno));
-    for (int index = 0; index < 300000; index++) {
+    // More than any profile leaves /tmp, or fewer where the suite says so: an emulated machine takes too long.
+    const int most = atoi(fact("ATTACK_FILES"));
+    for (int index = 0; index < most; index++) {
         snprintf(path, sizeof path, "/tmp/inodes/%d", index);
         int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
         if (file >= 0) {
@@ -160,7 +162,7 @@ static void fs20(void) {
         rmdir("/tmp/inodes");
         return refused(errno_name(number), "create");
     }
-    for (int other = 0; other < 300000; other++) {
+    for (int other = 0; other < most; other++) {
         snprintf(path, sizeof path, "/tmp/inodes/%d", other);
         unlink(path);
     }

@@ -6,7 +6,11 @@
 static void try_write_existing(const char *pattern, int most) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) != 0) return skip(pattern, "there is none");
-    for (size_t index = 0; index < found.gl_pathc && index < (size_t)most; index++) try_write(found.gl_pathv[index]);
+    for (size_t index = 0; index < found.gl_pathc && index < (size_t)most; index++) {
+        struct stat status;
+        if (lstat(found.gl_pathv[index], &status) == 0 && S_ISDIR(status.st_mode)) continue;
+        try_write(found.gl_pathv[index]);
+    }
     globfree(&found);
 }
 

@@ -11,6 +11,9 @@ struct AttackReport {
     private(set) var notRun: [String: [String]] = [:]
     private(set) var open: [String] = []
 
+    /// What the profile does not promise on this host.
+    mutating func leaveOut(_ row: AttackTable.Row, _ reason: String) { notRun[reason, default: []].append(row.id) }
+
     mutating func judge(_ row: AttackTable.Row, _ result: AttackResult?, _ place: Place) {
         guard let result else {
             Issue.record("\(row.id) in \(place): the attacker said nothing of it")

@@ -14,6 +14,8 @@ final class AttackStage {
             .first { access($0, X_OK) == 0 }
     }()
 
+    static let isEmulated = ProcessInfo.processInfo.environment["POSTLUDE_GUEST"] != nil
+
     static let isAvailable = SandboxFixture.isAvailable && attacker != nil
 
     let fixture: SandboxFixture
@@ -29,7 +31,12 @@ final class AttackStage {
     /// - Parameter wardenPath: another warden than the one that is installed.
     init(wardenPath: String? = nil) throws {
         fixture = try SandboxFixture(hiddenPaths: ["work/agent.sock"], wardenPath: wardenPath)
-        profiles = try ProfileCatalog.load(directory: "\(SandboxFixture.root)/profiles/sandbox")
+        profiles = try ProfileCatalog.load(directory: "\(SandboxFixture.root)/profiles/sandbox").mapValues {
+            var profile = $0
+            // As many files as the attack makes there at most, or it would not meet the limit.
+            if Self.isEmulated { profile.tmpInodes = min(profile.tmpInodes, 10_000) }
+            return profile
+        }
         working = try fixture.directory.directory("work", mode: 0o755)
         try programs()
         try sockets()
@@ -39,6 +46,9 @@ final class AttackStage {
         facts["ATTACK_STATE"] = "\(fixture.directory.path)/state"
         facts["ATTACK_NODES"] = Self.nodes().joined(separator: "\n")
         facts["ATTACK_MILLICPU"] = "1000"
+        // What creates so many things takes minutes where the processor is emulated.
+        facts["ATTACK_ORPHANS"] = Self.isEmulated ? "1000" : "10000"
+        facts["ATTACK_FILES"] = Self.isEmulated ? "20000" : "300000"
         facts["ATTACK_NEIGHBOUR"] = "\(tag)-neighbour"
         facts["ATTACK_NEIGHBOUR_PORT"] = "47113"
     }

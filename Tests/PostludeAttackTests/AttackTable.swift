@@ -38,6 +38,12 @@ struct AttackTable {
 
         func isTried(_ place: Place) -> Bool { profiles.contains(place.profile) && users.contains(place.user) }
 
+        /// Landlock's ABI that this is refused from on; below, the profile promises nothing (README, Security).
+        func promisedFromABI(_ place: Place) -> Int32 {
+            guard place.profile == "notifier" else { return 0 }
+            return ["NT02": 6, "NT06": 4][id] ?? 0
+        }
+
         var isScenario: Bool { profiles == ["scenario"] }
         var cannotBeTried: Bool { profiles == ["-"] }
     }

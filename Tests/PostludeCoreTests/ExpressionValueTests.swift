@@ -2,6 +2,18 @@ import Foundation
 import PostludeCore
 import Testing
 
+@Suite struct ExpressionSecretTests {
+    /// What a param holds may be a secret, and an error's message is shown to more people than the run is.
+    @Test(arguments: ["secret | float", "secret | int", "secret - 1", "secret.x", "[1][secret]", "secret | abs"])
+    func `an error does not tell the value that it is about`(expression: String) throws {
+        let context = EvaluationContext(["secret": .string("hunter2")])
+        let error = #expect(throws: ExpressionError.self) {
+            try Rendering.render(Template("{{ \(expression) }}"), in: context)
+        }
+        #expect(error?.message.contains("hunter2") == false)
+    }
+}
+
 @Suite struct ExpressionValueTests {
     static let samples: [Value] = [
         .null, .bool(true), .bool(false), .int(0), .int(.max), .int(.min), .double(0.1), .double(1e300), .double(-2.5),

@@ -44,6 +44,9 @@ import Testing
         Case("undefined alias", "spec.yaml", 2, 7, "kind: component\nname: *who\n"),
         Case("two documents", "spec.multiple-documents", 3, 1, "kind: component\nname: a\n---\nname: b\n"),
         Case("duplicate key", "spec.duplicate-key", 3, 1, "name: a\nkind: component\nname: b\n"),
+        Case(
+            "several duplicate keys", "spec.duplicate-key", 4, 3,
+            "component:\n  b: 1\n  a: 1\n  b: 2\n  a: 2\n  c: 1\n  c: 2\n"),
         Case("duplicate key in flow", "spec.duplicate-key", 1, 16, "params: {a: 1, a: 2}\n"),
         Case(
             "duplicate key in two spellings", "spec.duplicate-key", 7, 5,

@@ -125,7 +125,7 @@ pack() {
 }
 
 built=()
-for path in "$products"/*.xctest "$products"/postlude{,d,-warden,-bench}; do
+for path in "$products"/*.xctest "$products"/postlude{,d,-warden,-bench,-attacker,-knockout}; do
     if [[ -f $path ]]; then built+=("$path"); fi
 done
 
