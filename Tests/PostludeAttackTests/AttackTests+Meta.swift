@@ -83,3 +83,18 @@ extension AttackTests {
         #expect(report.refused == report.tried && report.tried == rows.count)
     }
 }
+
+@Suite struct LayerDocumentationTests {
+    /// The article of the sandbox's documentation explains each layer of the expected table, and names real attacks.
+    @Test func `each layer of the knock-out table is explained`() throws {
+        let path = "\(SandboxFixture.root)/Sources/PostludeSandbox/PostludeSandbox.docc/Layers.md"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        for knockout in Knockout.all where knockout.name != "none" {
+            #expect(text.contains("`\(knockout.name)`"), "\(knockout.name)")
+        }
+        let known = Set(try AttackTable.load().rows.map(\.id))
+        for match in text.matches(of: /\b(?:NS|PR|FS|PS|CG|DV|SC|NT|AG|A)[0-9]{2}\b/) {
+            #expect(known.contains(String(match.output)), "\(match.output)")
+        }
+    }
+}
