@@ -30,7 +30,7 @@ import Glibc
         for section in sections.isEmpty ? ["launch", "scan", "agent"] : sections {
             switch section {
             case "launch": try await LaunchBenchmark(places: places, rounds: rounds).run()
-            case "scan": try ScanBenchmark(rounds: rounds).run()
+            case "scan": try await ScanBenchmark(rounds: rounds).run()
             case _:
                 try await AgentBenchmark(places: places, rounds: rounds, idleSeconds: idleSeconds).run()
             }
