@@ -6,7 +6,7 @@ import PostludeDevices
 struct ScanBenchmark {
     var rounds: Int
 
-    func run() throws {
+    func run() async throws {
         var status = stat()
         let candidates: [String] = ["/dev/loop-control", "/dev/fuse", "/dev/kmsg"]
         guard let path = candidates.first(where: { stat($0, &status) == 0 }) else {
@@ -16,12 +16,13 @@ struct ScanBenchmark {
         let node = DeviceNode(
             path: path, major: UInt32(status.st_rdev >> 8 & 0xfff), minor: UInt32(status.st_rdev & 0xff))
         let device = Device(id: "benchmark", deviceClass: "example.com/thing", nodes: [node])
+        let baseline = try ReleaseCheck.baseline(of: device)
         var samples = Samples()
         for round in -5..<rounds {
             // An idle machine is what is asked about, with caches that other things have used meanwhile.
             usleep(5_000)
             let start = now()
-            _ = try ReleaseCheck.baseline(of: device)
+            _ = await ReleaseCheck.verdicts(of: [(device, baseline)]) { _, error in print("\(error)") }
             if round >= 0 { samples.add(now() - start) }
         }
         let processes = entries("/proc").filter { pid_t($0) != nil }

@@ -31,7 +31,7 @@ import Glibc
             switch section {
             case "launch": try await LaunchBenchmark(places: places, rounds: rounds).run()
             case "ablation": try await AblationBenchmark(places: places, rounds: rounds).run()
-            case "scan": try ScanBenchmark(rounds: rounds).run()
+            case "scan": try await ScanBenchmark(rounds: rounds).run()
             case _:
                 try await AgentBenchmark(places: places, rounds: rounds, idleSeconds: idleSeconds).run()
             }

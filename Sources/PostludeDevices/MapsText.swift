@@ -1,17 +1,8 @@
 import Glibc
 
-/// The fields of a line of /proc/<pid>/maps that tell which file is mapped.
-struct MapsLine: Hashable {
-    var start: UInt64
-    var end: UInt64
-    /// Major in the upper, minor in the lower half.
-    var device: UInt64
-    var inode: UInt64
-
-    /// The entry in map_files, which does not pad addresses with zeros as maps does.
-    var name: String { "\(String(start, radix: 16))-\(String(end, radix: 16))" }
-
-    /// nil for a line of another form and for anonymous memory. Read byte by byte: there are thousands of lines.
+extension FileMapping {
+    /// From a line of /proc/<pid>/maps; nil for a line of another form and for anonymous memory. Read byte by byte:
+    /// there are thousands of lines.
     init?(_ line: UnsafeRawBufferPointer) {
         // start-end perms offset major:minor inode [path]
         var position = 0

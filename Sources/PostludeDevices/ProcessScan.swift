@@ -4,14 +4,14 @@ import PostludeCore
 /// One pass over every process, for descriptors and mappings of some device nodes, and for descriptors that nobody has
 /// received yet and that may be of any node.
 struct ProcessScan: ~Copyable {
-    struct Finding: Hashable {
+    struct Finding: Hashable, Sendable {
         /// nil for what cannot be told: it counts for every node.
         var number: NodeNumber?
         var holder: DeviceHolder
     }
 
     /// What a pass found.
-    struct Result {
+    struct Result: Sendable {
         var findings: [Finding] = []
         /// Processes that this one may not look into, and what refused it.
         var unreadable: [Int32: DeviceError] = [:]
@@ -28,9 +28,11 @@ struct ProcessScan: ~Copyable {
     private let nodeFiles: [MappedFile: NodeNumber]
     /// What each mapped file turned out to be; libraries are mapped by many processes and asked about once.
     private var mapped: [MappedFile: NodeNumber?] = [:]
-    private var lines = LineBuffer(capacity: 64 << 10)
+    private var files: FileMappings
 
-    init(nodes: [DeviceNode]) {
+    /// - Parameter asks: false reads mappings as text even where the kernel has a shorter way.
+    init(nodes: [DeviceNode], asks: Bool = true) {
+        files = FileMappings(asks: asks)
         var paths: [NodeNumber: String] = [:]
         var nodeFiles: [MappedFile: NodeNumber] = [:]
         for node in nodes {
@@ -45,18 +47,59 @@ struct ProcessScan: ~Copyable {
         self.nodeFiles = nodeFiles
     }
 
+    /// Looks at every process, one after the other.
     mutating func run(excluding: Set<Int32>) throws(DeviceError) -> Result {
-        var result = Result()
-        guard !paths.isEmpty else { return result }
-        guard let proc = try Self.open("/proc", in: AT_FDCWD, path: "/proc") else {
+        guard !paths.isEmpty else { return Result() }
+        let proc = try Self.openProc()
+        return try look(at: try Self.processes(proc)[...], excluding: excluding, in: proc)
+    }
+
+    /// Looks at every process, at two at a time: nothing else goes on meanwhile that a run waits for.
+    static func run(nodes: [DeviceNode]) async throws(DeviceError) -> Result {
+        guard !nodes.isEmpty else { return Result() }
+        let processes = try Self.processes(try openProc())
+        // What is dear to look at, the agent and the rest of its user's programs, stands together.
+        let halves = [0, 1].map { rest in
+            processes.indices.filter { $0 % 2 == rest }.map { processes[$0] }
+        }
+        async let second = look(at: halves[1], for: nodes)
+        let first = look(at: halves[0], for: nodes)
+        let rest = await second
+        var result = try first.get()
+        let other = try rest.get()
+        result.findings += other.findings
+        result.unreadable.merge(other.unreadable) { first, _ in first }
+        return result
+    }
+
+    private static func look(
+        at processes: [Int32], for nodes: [DeviceNode]
+    ) -> Swift.Result<Result, DeviceError> {
+        Swift.Result { () throws(DeviceError) in
+            var scan = ProcessScan(nodes: nodes)
+            return try scan.look(at: processes[...], excluding: [], in: try openProc())
+        }
+    }
+
+    private static func openProc() throws(DeviceError) -> ProcessDirectory {
+        guard let proc = try open("/proc", in: AT_FDCWD, path: "/proc") else {
             throw .scanIncomplete("/proc", errno: ENOENT)
         }
-        let processes: [Int32]
+        return proc
+    }
+
+    private static func processes(_ proc: borrowing ProcessDirectory) throws(DeviceError) -> [Int32] {
         do throws(ProcessDirectory.Failure) {
-            processes = try proc.numbers()
+            return try proc.numbers()
         } catch {
             throw .scanIncomplete("/proc", errno: error.errno)
         }
+    }
+
+    private mutating func look(
+        at processes: ArraySlice<Int32>, excluding: Set<Int32>, in proc: borrowing ProcessDirectory
+    ) throws(DeviceError) -> Result {
+        var result = Result()
         for pid in processes where !excluding.contains(pid) {
             let held: Set<Hold>
             do {
@@ -92,12 +135,14 @@ struct ProcessScan: ~Copyable {
     private mutating func look(
         at pid: Int32, in proc: borrowing ProcessDirectory
     ) throws(DeviceError) -> Set<Hold> {
-        guard let process = try Self.open("\(pid)", in: proc.descriptor, path: "/proc/\(pid)") else { return [] }
         var whole = Look()
         // Without a program there is no memory: a kernel thread (most of the processes, and none holds a device), a
-        // zombie, or a process whose first thread has ended.
-        if process.has("exe") { whole = try look(in: process) }
-        // One link for each thread, besides the directory's own two.
+        // zombie, or a process whose first thread has ended. One link for each thread, besides the directory's own two.
+        let hasProgram = proc.has("\(pid)/exe")
+        guard hasProgram || proc.links(of: "\(pid)/task") - 2 > 1,
+            let process = try Self.open("\(pid)", in: proc.descriptor, path: "/proc/\(pid)")
+        else { return [] }
+        if hasProgram { whole = try look(in: process) }
         guard !whole.sawSomething, process.links(of: "task") - 2 > 1 else { return whole.holds }
         // The first thread has ended while others go on: those still have it all.
         guard let tasks = try Self.open("task", in: process.descriptor, path: "/proc/\(pid)/task") else { return [] }
@@ -141,6 +186,7 @@ struct ProcessScan: ~Copyable {
         guard let table = try Self.open("fd", in: process.descriptor, path: "\(process.path)/fd") else { return look }
         var refusal: Int32?
         var failure: Int32?
+        let directory = process.descriptor
         var queue = SocketQueue(of: process.descriptor)
         defer { queue.close() }
         do throws(ProcessDirectory.Failure) {
@@ -164,7 +210,9 @@ struct ProcessScan: ~Copyable {
                 }
                 guard status.st_mode & S_IFMT == S_IFCHR else { return true }
                 let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
-                if paths[number] != nil { look.holds.insert(Hold(number: number, how: .descriptor)) }
+                if paths[number] != nil, !Self.isMerePath(name, in: directory) {
+                    look.holds.insert(Hold(number: number, how: .descriptor))
+                }
                 return true
             }
         } catch {
@@ -173,6 +221,24 @@ struct ProcessScan: ~Copyable {
         if let refusal { throw .scanIncomplete(table.path, errno: refusal) }
         if let failure { throw .scanIncomplete("\(process.path)/fdinfo", errno: failure) }
         return look
+    }
+
+    /// Whether the descriptor stands for a path only (O_PATH), as those do that nodes are shown to a step by: the device
+    /// behind it is not open. What cannot be told is taken for open.
+    private static func isMerePath(_ name: UnsafePointer<CChar>, in process: Int32) -> Bool {
+        let file = openat(process, "fdinfo/\(String(cString: name))", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        // The flags are in the second line, right after the position.
+        return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { buffer in
+            let length = read(file, buffer.baseAddress, buffer.count)
+            guard length > 0 else { return false }
+            let text = String(decoding: buffer[..<length], as: UTF8.self)
+            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("flags:\t") }),
+                let flags = UInt32(line.dropFirst(7), radix: 8)
+            else { return false }
+            return flags & 0o10000000 != 0
+        }
     }
 
     private mutating func mappings(of process: borrowing ProcessDirectory) throws(DeviceError) -> Look {
@@ -192,16 +258,15 @@ struct ProcessScan: ~Copyable {
             var mapped = mapped
             self.mapped = [:]
             defer { self.mapped = mapped }
-            look.sawSomething = try lines.read(handle) { text in
-                guard let line = MapsLine(text) else { return }
-                let file = MappedFile(device: line.device, inode: line.inode)
+            look.sawSomething = try files.read(handle) { mapping in
+                let file = MappedFile(device: mapping.device, inode: mapping.inode)
                 if file == last { return }
                 last = file
                 if let known = mapped[file] {
                     if let known { look.holds.insert(Hold(number: known, how: .mapping)) }
                     return
                 }
-                guard let number = Self.number(of: line, file, in: directory, paths, nodeFiles) else {
+                guard let number = Self.number(of: mapping, file, in: directory, paths, nodeFiles) else {
                     last = nil
                     return
                 }
@@ -217,11 +282,11 @@ struct ProcessScan: ~Copyable {
     /// Which of the nodes the mapped file is, or none of them; nil when it was unmapped meanwhile, for another process
     /// may still have it.
     private static func number(
-        of line: MapsLine, _ file: MappedFile, in directory: Int32, _ paths: [NodeNumber: String],
+        of mapping: FileMapping, _ file: MappedFile, in directory: Int32, _ paths: [NodeNumber: String],
         _ nodeFiles: [MappedFile: NodeNumber]
     ) -> NodeNumber?? {
         var status = stat()
-        guard fstatat(directory, "map_files/\(line.name)", &status, 0) == 0 else {
+        guard fstatat(directory, "map_files/\(mapping.name)", &status, 0) == 0 else {
             return ProcessDirectory.Failure(errno: errno).isGone ? nil : .some(nodeFiles[file])
         }
         guard status.st_mode & S_IFMT == S_IFCHR else { return .some(nil) }

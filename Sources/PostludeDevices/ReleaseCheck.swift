@@ -104,11 +104,10 @@ public struct ReleaseCheck {
     /// results could not be looked at for the reason that `failed` is told.
     public static func verdicts(
         of devices: [(device: Device, baseline: HolderBaseline)], failed: (Device, DeviceError) -> Void
-    ) -> [String: ReleaseVerdict] {
+    ) async -> [String: ReleaseVerdict] {
         var verdicts: [String: ReleaseVerdict] = [:]
         do throws(DeviceError) {
-            var scan = ProcessScan(nodes: devices.flatMap { ownNodes(of: $0.device) })
-            let result = try scan.run(excluding: [])
+            let result = try await ProcessScan.run(nodes: devices.flatMap { ownNodes(of: $0.device) })
             for (device, baseline) in devices {
                 do throws(DeviceError) {
                     let holders = try holders(of: device, in: result, excluding: baseline)

@@ -118,7 +118,7 @@ extension Engine {
             let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
             known.append((device, excused ?? HolderBaseline()))
         }
-        return ReleaseCheck.verdicts(of: known) { device, error in
+        return await ReleaseCheck.verdicts(of: known) { device, error in
             logger.error("a device cannot be verified", metadata: ["device": "\(device.id)", "error": "\(error)"])
         }
     }

@@ -6,8 +6,11 @@ import PostludeStore
 import PostludeThreads
 
 extension Engine {
-    /// Gives the attempt a warden and the warden its plan. The store knows the warden before the plan is sent, so that
-    /// doing this again finds it and adopts it.
+    /// Gives the attempt a warden and the warden its plan. Setting up the steps, looking who has the devices and writing
+    /// both down go on at once; no program of the plan starts before all three are done. So the store knows the warden
+    /// before anything runs, and doing this again finds it and adopts it; who gets a device from a step that already
+    /// runs is never among those who had it before; and if the agent dies in between, the warden leaves with nothing
+    /// done and the launch is owed still.
     func launch(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
         guard let (run, stored, main) = try await store.briefing(attempt) else {
             return try await store.complete(owed)
@@ -27,12 +30,10 @@ extension Engine {
                 attempt, "engine.device-gone", "A leased device is no longer in the configuration.", owed)
         }
         let sandbox = sandbox
+        async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased, in: sandbox) }
         let spec: AttemptSpec
         let warden: WardenIdentity
-        let baselines: [String: String]
         do {
-            // Looking at every process takes as long as the rest of the preparation, so it goes on beside it.
-            async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased, in: sandbox) }
             try paths.prepare(attempt, for: run.user)
             let planner = AttemptPlanner(
                 run: run, attempt: attempt,
@@ -40,8 +41,6 @@ extension Engine {
                 devices: leased, paths: paths, main: try main.map(mainRun),
                 node: AttemptLimits(memoryBytes: configuration.memoryBytes))
             spec = try planner.spec()
-            baselines = try await scanned
-            // Last, for nothing may fail between here and the moment the warden is written down.
             warden = try sandbox.reserve(for: spec.profile)
         } catch let error as InputError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
@@ -49,39 +48,54 @@ extension Engine {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as SandboxError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
-        } catch let error as DeviceError {
-            return try await refuseLaunch(attempt, error.code, error.message, owed)
         }
-        let text = try Self.text(warden)
+        let text: String
         let binding: Store.Binding
         do {
+            text = try Self.text(warden)
+            try sandbox.launch(spec, in: warden, isHeld: true)
+            let baselines = try await scanned
             binding = try await store.bind(
                 attempt, warden: text, steps: spec.steps.map { ($0.name, $0.role) },
                 names: spec.receiptNames, baselines: baselines)
+        } catch let error as SandboxError {
+            await letGo(warden)
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        } catch let error as DeviceError {
+            await letGo(warden)
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch {
-            sandbox.cancel(warden)
+            await letGo(warden)
             throw error
         }
         switch binding {
         case .bound: break
         case .taken:
-            sandbox.cancel(warden)
+            await letGo(warden)
             return try await launch(attempt, owed)
         case .refused:
-            sandbox.cancel(warden)
+            await letGo(warden)
             return try await refuseLaunch(
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
         }
         do {
-            try sandbox.launch(spec, in: warden)
-        } catch let error as SandboxError {
-            // It is the attempt's by now, but it got no plan and would wait for one for ever.
-            sandbox.cancel(warden)
-            return try await refuseLaunch(attempt, error.code, error.message, owed)
+            try sandbox.start(warden)
+        } catch {
+            // It has died and said nothing, which its watcher finds: the launch is owed anew then.
+            logger.warning(
+                "a warden died before its programs were started",
+                metadata: ["attempt": "\(attempt)", "error": "\(error)"])
         }
         inbox.watch(attempt, warden)
         // Its watcher may have found it dead already.
         guard try await store.completeLaunch(owed, boundTo: text) else { return try await launch(attempt, owed) }
+    }
+
+    /// Cancels a warden that is not to start what it may have set up, and returns when it is gone: what follows may give
+    /// its devices to somebody else.
+    private func letGo(_ warden: WardenIdentity) async {
+        sandbox.cancel(warden)
+        await sandbox.awaitExit(of: warden)
     }
 
     private func refuseLaunch(

@@ -60,6 +60,11 @@ public enum ControlMessage: UInt8, Hashable, Sendable {
     case failed = 3
     /// Agent: the plan and its descriptors come as SCM_RIGHTS.
     case launch = 4
+    /// Agent: as `launch`, but no program starts and nothing is written to the journal before `start` comes. When the
+    /// channel ends instead, nothing of the plan has been.
+    case launchHeld = 5
+    /// Agent: the programs of a held plan may start.
+    case start = 6
 
     /// The whole message of `failed`.
     public static func failure(_ stage: SetupStage, errno: Int32) -> [UInt8] {
@@ -77,7 +82,7 @@ public enum ControlMessage: UInt8, Hashable, Sendable {
         switch try reader.value(ControlMessage.self) {
         case .ready: return nil
         case .failed: return (try reader.value(SetupStage.self), try reader.integer())
-        case .prepare, .launch: throw PlanError(.invalid("The warden sent an agent's message."))
+        case .prepare, .launch, .launchHeld, .start: throw PlanError(.invalid("The warden sent an agent's message."))
         }
     }
 }

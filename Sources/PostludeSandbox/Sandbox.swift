@@ -194,7 +194,7 @@ public final class Sandbox: Sendable {
         }
     }
 
-    /// Lets a reserved warden go that got no plan, and removes its cgroups once it has left them.
+    /// Lets a reserved warden go that got no plan, or whose plan is held, and removes its cgroups once it has left them.
     public func cancel(_ warden: WardenIdentity) {
         let process = state.withLock { state in
             state.discarded.insert(warden.slot)
@@ -263,7 +263,10 @@ public final class Sandbox: Sendable {
 
     /// Builds the attempt's plan, opens everything it names and sends it to the warden. When this throws, nothing ran
     /// and the warden is still reserved: cancel it, or launch again.
-    public func launch(_ spec: AttemptSpec, in warden: WardenIdentity) throws {
+    ///
+    /// A held launch sets everything up, but no program starts before `start`. If the agent ends or cancels the warden
+    /// instead, nothing of the plan runs and nothing is reported of it.
+    public func launch(_ spec: AttemptSpec, in warden: WardenIdentity, isHeld: Bool = false) throws {
         let (found, prepared) = state.withLock { ($0.wardens[warden.slot], $0.templates[warden.slot]) }
         guard let process = found, process.identity == warden, let prepared else {
             throw SandboxError.wardenFailed(
@@ -296,9 +299,20 @@ public final class Sandbox: Sendable {
             plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
         let (plan, descriptors) = try builder.build(spec)
         try withExtendedLifetime((program, plain, granting, descriptors)) {
-            try process.send(plan, descriptors.raw, path: configuration.wardenPath)
+            try process.send(plan, descriptors.raw, isHeld: isHeld, path: configuration.wardenPath)
         }
         state.withLock { $0.templates[warden.slot] = nil }
+    }
+
+    /// Lets the programs of a held launch start.
+    ///
+    /// - Throws: `sandbox.warden-failed` when the warden is gone; nothing ran then.
+    public func start(_ warden: WardenIdentity) throws {
+        let found = state.withLock { $0.wardens[warden.slot] }
+        guard let process = found, process.identity == warden else {
+            throw SandboxError.wardenFailed("It is gone.", path: configuration.wardenPath)
+        }
+        try process.start(path: configuration.wardenPath)
     }
 
     /// nil on a host without device filters, for a profile that does not require one.

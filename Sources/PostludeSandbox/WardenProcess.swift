@@ -7,8 +7,9 @@ import Synchronization
 final class WardenProcess: Sendable {
     let identity: WardenIdentity
     private let process: ProcessDescriptor
-    /// The agent's end of the control channel, until the plan is sent; closing it lets an idle warden go.
+    /// The agent's end of the control channel, until the programs may start; closing it lets the warden go before.
     private let channel: Mutex<Channel?>
+    private let hasPlan = Atomic<Bool>(false)
 
     private final class Channel: Sendable {
         let end: OwnedDescriptor
@@ -85,24 +86,37 @@ final class WardenProcess: Sendable {
         }
     }
 
-    /// Sends the plan; from then on the warden needs nobody.
+    /// Sends the plan. From then on the warden needs nobody, unless it is held: then its programs wait for `start`.
     ///
     /// - Throws: `sandbox.warden-failed` when it is gone, or has a plan already.
-    func send(_ plan: LaunchPlan, _ descriptors: [Int32], path: String) throws(SandboxError) {
-        guard let channel = channel.withLock({ $0.take() }) else {
-            throw .wardenFailed("It has been given a plan before.", path: path)
-        }
+    func send(_ plan: LaunchPlan, _ descriptors: [Int32], isHeld: Bool = false, path: String) throws(SandboxError) {
+        let channel = hasPlan.exchange(true, ordering: .relaxed) ? nil : channel.withLock { isHeld ? $0 : $0.take() }
+        guard let channel else { throw .wardenFailed("It has been given a plan before.", path: path) }
+        let word = isHeld ? ControlMessage.launchHeld : .launch
         do {
             let memory = try MemoryFile.sealed("postlude-plan", plan.encoded())
             try PacketSocket.send(
-                [ControlMessage.launch.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue
-            )
+                [word.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue)
         } catch {
             throw .wardenFailed("The plan could not be sent: \(error.message)", path: path)
         }
     }
 
-    /// Lets an idle warden go.
+    /// Lets the programs of a held plan start; from then on the warden needs nobody.
+    ///
+    /// - Throws: `sandbox.warden-failed` when it is gone.
+    func start(path: String) throws(SandboxError) {
+        guard let channel = channel.withLock({ $0.take() }) else {
+            throw .wardenFailed("It was let go before.", path: path)
+        }
+        do {
+            try PacketSocket.send([ControlMessage.start.rawValue], to: channel.end.rawValue)
+        } catch {
+            throw .wardenFailed("It could not be told to start: \(error.message)", path: path)
+        }
+    }
+
+    /// Lets a warden go that is idle, or whose plan is held: nothing of that runs then.
     func dismiss() {
         channel.withLock { $0 = nil }
     }

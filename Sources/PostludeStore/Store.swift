@@ -43,6 +43,8 @@ public final class Store: Sendable {
             configuration.maximumReaderCount = 4
             configuration.foreignKeysEnabled = true
             configuration.busyMode = .timeout(5)
+            // What a failed write takes back is remembered in memory: as a file, it is made anew in each transaction.
+            configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA temp_store = MEMORY") }
             pool = try DatabasePool(path: "\(directory)/store/postlude.sqlite", configuration: configuration)
             // GRDB takes NORMAL for a pool; what a caller was told is stored must survive a power cut.
             try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }

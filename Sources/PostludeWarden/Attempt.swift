@@ -20,10 +20,11 @@ final class Attempt {
     /// Ended, but what they hold is let go only after their end was written.
     private var finished: [RunningStep] = []
     private var progress = AttemptProgress()
+    private var hold: Hold
 
     private var plan: LaunchPlan { sent.plan }
 
-    init(_ sent: SentPlan, _ preparation: Preparation) throws(LinuxError) {
+    init(_ sent: SentPlan, _ preparation: Preparation, control: consuming OwnedDescriptor) throws(LinuxError) {
         self.sent = sent
         self.preparation = preparation
         journal = JournalWriter(file: sent[sent.plan.journal])
@@ -31,6 +32,8 @@ final class Attempt {
         signals = try ProcessControl.signalDescriptor([SIGTERM])
         timeout = try Timer()
         grace = try Timer()
+        hold = sent.isHeld ? Hold(control) : Hold()
+        if let channel = hold.channel { try epoll.add(channel, .readable, token: Token(.agent).raw) }
         try epoll.add(signals.rawValue, .readable, token: Token(.stop).raw)
         try epoll.add(timeout.descriptor.rawValue, .readable, token: Token(.timeout).raw)
         try epoll.add(grace.descriptor.rawValue, .readable, token: Token(.grace).raw)
@@ -41,11 +44,15 @@ final class Attempt {
         do {
             journal.append(.accepted(attempt: plan.attempt, wardenPID: getpid()), durable: false)
             begin()
-            while progress.end == nil {
-                try journal.flush()
-                finished.removeAll()
-                let wait = try journal.millisecondsUntilSync()
+            while progress.end == nil || hold.isOn {
+                var wait: Int32 = -1
+                if !hold.isOn {
+                    try journal.flush()
+                    finished.removeAll()
+                    wait = try journal.millisecondsUntilSync()
+                }
                 for event in try epoll.wait(milliseconds: wait) { handle(event) }
+                if hold.isBroken { return abandon() }
             }
             try journal.flush()
             try journal.sync()
@@ -56,6 +63,19 @@ final class Attempt {
             for step in running.values { step.kill() }
             return error.call == "fdatasync" || error.call == "write" ? Warden.Status.journalLost : Warden.Status.failed
         }
+    }
+
+    /// Nobody wants the plan that was held: ends what was set up for it, of which nothing has run. Returns when it is
+    /// gone, without a record.
+    private func abandon() -> Int32 {
+        for step in running.values {
+            step.kill()
+            do { _ = try step.reap(block: true) } catch {
+                // It was reaped before.
+            }
+        }
+        for step in parked.values { step.dismiss() }
+        return Warden.Status.ended
     }
 
     // MARK: starting
@@ -138,6 +158,7 @@ final class Attempt {
     private func handle(_ event: Epoll.Event) {
         let token = Token(raw: event.token)
         switch token.kind {
+        case .agent: endHold()
         case .stop:
             var info = [UInt8](repeating: 0, count: 128)
             _ = read(signals.rawValue, &info, info.count)
@@ -188,11 +209,8 @@ final class Attempt {
                 try stage(.receipt) { () throws(LinuxError) in try step.receipt.readRights() }
                 step.receipt.note(landlock: message.index, abi: message.value)
                 let receipt = try step.receipt.verified(against: step.plan, hasOwnNetwork: step.hasOwnNetwork)
-                // After SIGTERM went out nothing new starts.
-                if progress.isStopping(step.plan.role) { return step.kill() }
-                step.go()
-                journal.append(
-                    .stepStarted(step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt))
+                if hold.isOn { return hold.waiting[step.index] = receipt }
+                letGo(step, receipt)
             case .failed:
                 step.exit = SetupFailure(stage: message.stage, index: Int(message.index), errno: message.value).exit
             case .exited:
@@ -207,6 +225,21 @@ final class Attempt {
         } catch {
             step.exit = error.exit
             step.kill()
+        }
+    }
+
+    private func letGo(_ step: RunningStep, _ receipt: StepReceipt) {
+        // After SIGTERM went out nothing new starts.
+        if progress.isStopping(step.plan.role) { return step.kill() }
+        step.go()
+        journal.append(.stepStarted(step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt))
+    }
+
+    private func endHold() {
+        if let channel = hold.channel { unwatch(channel) }
+        for (index, receipt) in hold.end().sorted(by: { $0.key < $1.key }) {
+            // One that has ended meanwhile is not started.
+            if let step = running[index], step.exit == nil { letGo(step, receipt) }
         }
     }
 

@@ -8,10 +8,14 @@ struct SentPlan {
     let memory: Int32
     /// By `DescriptorIndex`. They live as long as the process.
     let descriptors: [Int32]
+    /// Whether programs wait for another word of the agent.
+    let isHeld: Bool
 
     /// - Throws: `PlanError` or `LinuxError` when it is not a plan, or could still be changed by somebody.
     init(_ message: [UInt8], _ received: [Int32]) throws {
-        guard message == [ControlMessage.launch.rawValue], let memory = received.first, MemoryFile.isSealed(memory)
+        isHeld = message == [ControlMessage.launchHeld.rawValue]
+        guard isHeld || message == [ControlMessage.launch.rawValue], let memory = received.first,
+            MemoryFile.isSealed(memory)
         else { throw PlanError(.notAPlan) }
         self.memory = memory
         descriptors = Array(received.dropFirst())

@@ -1,6 +1,6 @@
 /// What an event of the loop is about.
 struct Token {
-    enum Kind: UInt8 { case stop = 0, timeout, grace, control, process, output, error, cgroup }
+    enum Kind: UInt8 { case stop = 0, timeout, grace, control, process, output, error, cgroup, agent }
 
     let kind: Kind
     let step: Int

@@ -79,9 +79,8 @@ enum Warden {
                 ControlMessage.failure(.plan, errno: EINVAL), to: control.rawValue, flags: Int32(MSG_DONTWAIT))
             return Status.refused
         }
-        // From here on the agent may come and go.
-        _ = consume control
-        let attempt = try Attempt(sent, preparation)
+        // Without a hold, or after its end, the agent may come and go.
+        let attempt = try Attempt(sent, preparation, control: control)
         return attempt.run()
     }
 }

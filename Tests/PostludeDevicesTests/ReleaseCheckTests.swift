@@ -57,6 +57,20 @@ import Testing
         #expect(try !isMapped())
     }
 
+    @Test func `a descriptor that is only a path holds nothing, one without read and write access does`() throws {
+        let loop = try device("/dev/loop-control")
+        // O_PATH
+        let path = open("/dev/loop-control", 0o10000000)
+        try #require(path >= 0)
+        defer { close(path) }
+        #expect(try holders(of: loop).allSatisfy { $0.pid != own })
+        // Access mode 3 allows neither, but lets a driver be asked.
+        let control = open("/dev/loop-control", 3)
+        try #require(control >= 0)
+        #expect(try holders(of: loop).contains { $0.pid == own && $0.how == .descriptor })
+        close(control)
+    }
+
     @Test func `shared control nodes say nothing about one device`() throws {
         let descriptor = open("/dev/loop-control", O_RDWR)
         try #require(descriptor >= 0)
@@ -105,24 +119,24 @@ import Testing
         #expect(holders["/dev/vga_arbiter"]?.contains { $0.pid == own } == false)
     }
 
-    @Test func `several devices are judged in one look, each by its own baseline`() throws {
+    @Test func `several devices are judged in one look, each by its own baseline`() async throws {
         let devices = [try device("/dev/loop-control"), try device("/dev/vga_arbiter")]
         let before = try ReleaseCheck.baselines(of: devices)
         #expect(Set(before.keys) == ["/dev/loop-control", "/dev/vga_arbiter"])
         let descriptor = open("/dev/loop-control", O_RDWR)
         try #require(descriptor >= 0)
         defer { close(descriptor) }
-        func held(by baselines: [String: HolderBaseline]) -> [String: Bool] {
-            ReleaseCheck.verdicts(of: devices.map { ($0, baselines[$0.id] ?? HolderBaseline()) }) { _, error in
+        func held(by baselines: [String: HolderBaseline]) async -> [String: Bool] {
+            await ReleaseCheck.verdicts(of: devices.map { ($0, baselines[$0.id] ?? HolderBaseline()) }) { _, error in
                 Issue.record(error)
             }.mapValues { verdict in
                 guard case .held(let holders) = verdict else { return false }
                 return holders.contains { $0.pid == own }
             }
         }
-        #expect(held(by: before) == ["/dev/loop-control": true, "/dev/vga_arbiter": false])
+        #expect(await held(by: before) == ["/dev/loop-control": true, "/dev/vga_arbiter": false])
         let since = try ReleaseCheck.baselines(of: devices)
-        #expect(held(by: since) == ["/dev/loop-control": false, "/dev/vga_arbiter": false])
+        #expect(await held(by: since) == ["/dev/loop-control": false, "/dev/vga_arbiter": false])
     }
 
     @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))
@@ -158,6 +172,43 @@ import Testing
         #expect(mine.map(\.how) == [.mapping])
         try input.fileHandleForWriting.close()
         process.waitUntilExit()
+    }
+
+    @Test func `asking for mappings finds what the text says`() throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", "echo up; read line"]
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        _ = output.fileHandleForReading.availableData
+        func mappings(asks: Bool) throws -> [FileMapping] {
+            let maps = open("/proc/\(process.processIdentifier)/maps", O_RDONLY)
+            try #require(maps >= 0)
+            defer { close(maps) }
+            var files = FileMappings(asks: asks)
+            var found: [FileMapping] = []
+            #expect(try files.read(maps) { found.append($0) })
+            return found
+        }
+        let asked = try mappings(asks: true)
+        #expect(asked.count > 5)
+        #expect(try mappings(asks: false) == asked)
+        try input.fileHandleForWriting.close()
+        process.waitUntilExit()
+    }
+
+    @Test(arguments: [true, false]) func `a private mapping is found either way`(asks: Bool) throws {
+        let descriptor = open("/dev/zero", O_RDWR)
+        try #require(descriptor >= 0)
+        let memory = mmap(nil, 4096, PROT_READ, MAP_PRIVATE, descriptor, 0)
+        try #require(memory != MAP_FAILED)
+        close(descriptor)
+        defer { munmap(memory, 4096) }
+        var scan = ProcessScan(nodes: try device("/dev/zero").nodes, asks: asks)
+        let findings = try scan.run(excluding: []).findings
+        #expect(findings.contains { $0.holder.pid == own && $0.holder.how == .mapping })
     }
 
     @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))
@@ -197,7 +248,7 @@ import Testing
     }
 
     @Test func `lines of maps are read as the kernel writes them`() throws {
-        func parse(_ text: String) -> MapsLine? { Array(text.utf8).withUnsafeBytes { MapsLine($0) } }
+        func parse(_ text: String) -> FileMapping? { Array(text.utf8).withUnsafeBytes { FileMapping($0) } }
         let line = try #require(parse("7f00f0000000-7f00f0001000 rw-s 00000000 00:05 1033    /dev/my card"))
         #expect(line.name == "7f00f0000000-7f00f0001000")
         #expect(line.device == 5)

@@ -126,6 +126,42 @@ struct EngineRecoveryTests {
         }
     }
 
+    /// P4: an agent that ends when all is set up and bound, but before the word to start, leaves nothing done.
+    @Test func `a held launch that nobody started is done again, once`() async throws {
+        let node = try TestNode()
+        let id: RunID
+        let script = #"echo again >> "$POSTLUDE_ARTIFACTS/outputs/ran""#
+        do {
+            let engine = try node.engine()
+            _ = try await engine.store.register(engine.node, at: .now)
+            id = try await node.submit(.script(script), to: engine)
+            let attempt = AttemptID(run: id, number: 1)
+            try engine.paths.prepare(attempt, for: node.user)
+            let (run, _, _) = try #require(try await engine.store.briefing(attempt))
+            let planner = AttemptPlanner(
+                run: run, attempt: attempt, profile: try #require(TestNode.profiles["main"]), devices: [],
+                paths: engine.paths, main: nil, node: AttemptLimits(memoryBytes: 1 << 30))
+            let spec = try planner.spec()
+            let warden = try engine.sandbox.reserve(for: spec.profile)
+            try engine.sandbox.launch(spec, in: warden, isHeld: true)
+            let bound = try await engine.store.bind(
+                attempt, warden: try Engine.text(warden), steps: [("main", .main)], baselines: [:])
+            #expect(bound == .bound)
+            // The channel closes, as it does when the agent is killed.
+            engine.sandbox.cancel(warden)
+            await engine.sandbox.awaitExit(of: warden)
+            #expect(try Data(contentsOf: URL(filePath: "\(engine.paths.attempt(attempt))/journal")).isEmpty)
+            try engine.store.close()
+        }
+        try await node.running { engine in
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+            #expect(detail.attempts.count == 1)
+            let ran = URL(filePath: "\(engine.paths.artifacts(id))/outputs/ran")
+            #expect(try String(contentsOf: ran, encoding: .utf8) == "again\n")
+        }
+    }
+
     @Test(arguments: [false, true])
     func `a run without warden and owed launch is launched, or stopped`(isStopped: Bool) async throws {
         let node = try TestNode()

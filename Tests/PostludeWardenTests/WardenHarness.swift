@@ -135,9 +135,25 @@ final class WardenHarness {
     var unifiedPath: String { layout.unified + "/" + slot }
 
     /// Sends the plan that `builder` made.
-    func launch(_ plan: LaunchPlan) throws {
+    func launch(_ plan: LaunchPlan, isHeld: Bool = false) throws {
         let memory = try MemoryFile.sealed("plan", plan.encoded())
-        try send([ControlMessage.launch.rawValue], descriptors: [memory.rawValue] + builder.descriptors)
+        let word = isHeld ? ControlMessage.launchHeld : .launch
+        try send([word.rawValue], descriptors: [memory.rawValue] + builder.descriptors)
+    }
+
+    /// Lets the programs of a held plan start.
+    func start() throws { try send([ControlMessage.start.rawValue]) }
+
+    /// Waits until the first process of the step has nothing left to do but to start the program: it sleeps and its
+    /// seccomp filter is in force.
+    func waitUntilReady(_ step: String) throws {
+        for _ in 0..<2000 {
+            let pids = try readText("\(unifiedPath)/\(step)/cgroup.procs").split(separator: "\n")
+            let states = try pids.map { try readText("/proc/\($0)/status") }
+            if states.contains(where: { $0.contains("Seccomp:\t2") && $0.contains("State:\tS") }) { return }
+            usleep(5000)
+        }
+        throw LinuxError("waitUntilReady", step, errno: ETIME)
     }
 
     /// Waits for the warden's end and returns its exit and the journal.

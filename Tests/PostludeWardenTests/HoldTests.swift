@@ -1,0 +1,89 @@
+import Glibc
+import PostludeLinux
+import PostludePlan
+import Testing
+
+/// A held plan is set up at once, but none of its programs starts before the agent's second word.
+@Suite(.enabled(if: WardenHarness.isRoot, "the warden needs root"))
+struct HoldTests {
+    private func held(_ steps: [(String, StepPlan.Role, String)]) throws -> WardenHarness {
+        let harness = try WardenHarness()
+        let plan = try harness.builder.plan(
+            steps: steps.map { try harness.builder.step($0.0, $0.1, script: $0.2) })
+        try harness.launch(plan, isHeld: true)
+        return harness
+    }
+
+    @Test func `nothing runs and nothing is written before the word to start, all of it after`() throws {
+        let harness = try held([("sidecar-a", .sidecar, "echo ran"), ("main", .main, "echo ran; exit 3")])
+        try harness.waitUntilReady("main")
+        try harness.waitUntilReady("sidecar-a")
+        #expect(try harness.journal().isEmpty)
+        #expect(try harness.log("main").isEmpty)
+        try harness.start()
+        harness.closeControl()
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.output == "ran\n")
+        #expect(outcome.started == ["sidecar-a", "main"])
+        #expect(outcome.exit(of: "main") == .code(3))
+        guard case .accepted? = outcome.bodies.first else {
+            Issue.record("the first record is \(outcome.bodies)")
+            return
+        }
+        #expect(outcome.journal.map(\.sequence) == Array(0..<UInt64(outcome.journal.count)))
+    }
+
+    @Test func `the word to start may come before the set-up is done`() throws {
+        let harness = try held([("init-0", .initialize, "echo first"), ("main", .main, "echo ran")])
+        try harness.start()
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.started == ["init-0", "main"])
+        #expect(outcome.output == "ran\n")
+    }
+
+    @Test(arguments: [true, false])
+    func `the agent's end before the word ends it all without a record`(isReady: Bool) throws {
+        let harness = try held([("sidecar-a", .sidecar, "echo ran"), ("main", .main, "echo ran")])
+        if isReady { try harness.waitUntilReady("main") }
+        harness.closeControl()
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.end == .code(0))
+        #expect(outcome.journal.isEmpty)
+        #expect(outcome.output.isEmpty)
+        #expect(try readText(harness.unifiedPath + "/main/cgroup.procs").isEmpty)
+    }
+
+    @Test func `another word than start starts nothing`() throws {
+        let harness = try held([("main", .main, "echo ran")])
+        try harness.waitUntilReady("main")
+        try harness.send([ControlMessage.launch.rawValue])
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.journal.isEmpty)
+        #expect(outcome.output.isEmpty)
+    }
+
+    @Test func `a set-up that fails is told after the word`() throws {
+        let harness = try WardenHarness()
+        var plan = try harness.builder.plan(steps: [harness.builder.step("main", .main, script: "echo ran")])
+        plan.steps[0].workingDirectory = "/no/such/place"
+        try harness.launch(plan, isHeld: true)
+        #expect(try !waitReadable(harness.process.descriptor.rawValue, milliseconds: 300))
+        #expect(try harness.journal().isEmpty)
+        try harness.start()
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.exit(of: "main") == .setupFailed(stage: .workingDirectory, index: 0, errno: ENOENT))
+        #expect(outcome.ended?.0 == .setupFailed)
+        #expect(outcome.started.isEmpty)
+    }
+
+    @Test func `what was asked to stop before the word does not start`() throws {
+        let harness = try held([("main", .main, "echo ran")])
+        try harness.waitUntilReady("main")
+        try harness.process.signal(SIGTERM)
+        try harness.start()
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.output.isEmpty)
+        #expect(outcome.started.isEmpty)
+        #expect(outcome.ended?.0 == .stopRequested)
+    }
+}
