@@ -23,7 +23,7 @@ import Testing
         #expect(table.allSatisfy { !$0.contains(" 0") })
         let cells = UsageReport.csv([record]).split(separator: "\r\n")[1].split(
             separator: ",", omittingEmptySubsequences: false)
-        #expect(cells[10] == "" && cells[12] == "" && cells[14...26].allSatisfy(\.isEmpty))
+        #expect(cells[10] == "" && cells[12] == "" && cells[14...27].allSatisfy(\.isEmpty))
     }
 
     @Test func `CSV has a row for each step with plain numbers`() {
@@ -31,7 +31,7 @@ import Testing
         #expect(rows.count == 6 && rows.last == "")
         #expect(
             rows[3]
-                == "\(Samples.main),digits,default,ada,,,1,main,main,succeeded,0,2026-03-01T12:00:00.500Z,2026-03-01T12:00:12.750Z,0.012300,12.250000,11.000000,0.500000,209715200,,,,,,,,12.800000,0.004200,gpu0"
+                == "\(Samples.main),digits,default,ada,,,1,main,main,succeeded,0,2026-03-01T12:00:00.500Z,2026-03-01T12:00:12.750Z,0.012300,12.250000,11.000000,0.500000,209715200,,,,,,,,,12.800000,0.004200,gpu0"
         )
     }
 
