@@ -57,7 +57,7 @@ struct ProcessScan: ~Copyable {
         } catch {
             throw .scanIncomplete("/proc", errno: error.errno)
         }
-        for pid in processes where !excluding.contains(pid) {
+        for pid in processes where !excluding.contains(pid) && ScanScope.includes(pid, in: proc) {
             let held: Set<Hold>
             do {
                 held = try look(at: pid, in: proc)

@@ -84,7 +84,7 @@ static inline int linux_prlimit(pid_t pid, unsigned resource, const struct rlimi
 // prctl
 static const int LINUX_PR_SET_PDEATHSIG = 1, LINUX_PR_GET_DUMPABLE = 3, LINUX_PR_SET_DUMPABLE = 4, LINUX_PR_SET_NAME = 15,
                  LINUX_PR_CAPBSET_READ = 23, LINUX_PR_CAPBSET_DROP = 24, LINUX_PR_SET_NO_NEW_PRIVS = 38,
-                 LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
+                 LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_RAISE = 2, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
 static inline int linux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) { return (int)syscall(SYS_prctl, option, a, b, c, d); }
 static inline int linux_set_name(const char *name) { return (int)syscall(SYS_prctl, LINUX_PR_SET_NAME, name, 0, 0, 0); }
 
