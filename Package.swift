@@ -46,6 +46,7 @@ let tests: [Target] = [
     test("PostludeThreadsTests", ["PostludeThreads"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
+    test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux"]),
     .testTarget(
         name: "PostludeAttackTests",
         dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],

@@ -5,9 +5,11 @@ import PostludePlan
 
 /// What an agent without root has to know besides.
 extension HostProbe {
+    static let userNamespaceName = "user-namespace"
+
     /// Tried with a real warden: whether it gets its user namespace, and in it the file systems that every step needs.
     func ownUserNamespace() -> HostCheck {
-        let name = "user-namespace"
+        let name = Self.userNamespaceName
         guard let tree, let bootID else { return HostCheck(name, .missing, "not tried") }
         let slot = CgroupTree.newSlot()
         let template: [MountOperation] = [

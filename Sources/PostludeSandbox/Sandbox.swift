@@ -93,6 +93,7 @@ public final class Sandbox: Sendable {
     /// Prepares wardens until there are `poolSize` of them for each kind of root that these profiles begin with; blocks
     /// for some milliseconds, so call it off the critical path. Wardens for anything else are let go.
     public func fillPool(for profiles: [SandboxProfile]) throws {
+        try requireUserNamespace()
         var wanted: [RootTemplate] = []
         for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
         let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
@@ -137,6 +138,7 @@ public final class Sandbox: Sendable {
 
     /// A warden prepared for this profile, from the pool or made now. The caller launches into it or cancels it.
     public func reserve(for profile: SandboxProfile) throws -> WardenIdentity {
+        try requireUserNamespace()
         let template = try template(profile)
         while let slot = takeIdle(template) {
             guard let warden = state.withLock({ $0.wardens[slot] }) else { continue }
@@ -151,6 +153,17 @@ public final class Sandbox: Sendable {
             throw error
         }
         return warden.identity
+    }
+
+    /// Without root nothing can be isolated where no user namespace can be had.
+    private func requireUserNamespace() throws(SandboxError) {
+        guard isRootless, let check = findings.checks.first(where: { $0.name == HostProbe.userNamespaceName }),
+            check.verdict != .ok
+        else { return }
+        throw SandboxError(
+            code: "sandbox.user-namespace-unavailable",
+            message: "Without root sandboxes need a user namespace, and this host gives none: \(check.detail)",
+            hint: check.hint)
     }
 
     func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {

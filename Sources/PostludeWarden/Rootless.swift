@@ -39,6 +39,8 @@ enum Rootless {
 
     /// Enters one when the agent asks for it. Returns only where nothing is to be entered.
     static func enterIfAsked(control: Int32) {
+        // Executed by way of /proc it would be called `exe`.
+        if isInForce { ProcessControl.setName("postlude-warden") }
         guard CommandLine.arguments.count > 1, CommandLine.arguments[1] == enters else { return }
         let cause: LinuxError
         do throws(LinuxError) {
