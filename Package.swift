@@ -49,7 +49,9 @@ let tests: [Target] = [
     test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux"]),
     .testTarget(
         name: "PostludeAttackTests",
-        dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],
+        dependencies: [
+            "PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux", "PostludeAPI",
+        ],
         resources: [.copy("attacks.tsv"), .copy("knockout.tsv")], swiftSettings: house),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
@@ -97,7 +99,7 @@ let package = Package(
             name: "PostludeSandbox",
             dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             swiftSettings: house),
-        .target(name: "PostludeDevices", dependencies: ["PostludeCore"], swiftSettings: house),
+        .target(name: "PostludeDevices", dependencies: ["PostludeCore", "CLinux"], swiftSettings: house),
         .target(name: "PostludeStore", dependencies: ["PostludeCore", "PostludeThreads", grdb], swiftSettings: house),
         .target(
             name: "PostludeEngine",

@@ -53,13 +53,13 @@ final class RootlessAgent: Sendable {
         self.uid = uid ?? UInt32.random(in: 40_000..<60_000)
         self.groups = groups
         self.cgroup = cgroup
-        self.preparation = preparation
         var template = Array("/tmp/postlude-rootless-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure(description: "mkdtemp: \(errno)") }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         guard let products = Self.products else { throw Failure(description: "nothing was built") }
         let files = FileManager.default
         let directory = directory
+        self.preparation = preparation?.replacingOccurrences(of: "DIRECTORY", with: directory)
         func make(_ name: String, owner: UInt32) throws {
             try files.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true)
             guard chown("\(directory)/\(name)", owner, owner) == 0, chmod("\(directory)/\(name)", 0o755) == 0 else {
@@ -142,8 +142,10 @@ final class RootlessAgent: Sendable {
         return process
     }
 
-    func command(_ program: String, _ arguments: [String]) async throws -> Result {
+    /// - Parameter place: the directory to be in, instead of `work`.
+    func command(_ program: String, _ arguments: [String], at place: String? = nil) async throws -> Result {
         let process = process(program, arguments)
+        if let place { process.currentDirectoryURL = URL(fileURLWithPath: place) }
         let (output, error) = (FilePipe(), FilePipe())
         process.standardOutput = output.pipe
         process.standardError = error.pipe
@@ -270,7 +272,8 @@ final class RootlessAgent: Sendable {
 
     // MARK: the end
 
-    private func end() async {
+    /// Stops what runs and the agent, and removes everything.
+    func end() async {
         for _ in 0..<40 {
             do {
                 for run in try await client.runs() where !run.status.isFinal {

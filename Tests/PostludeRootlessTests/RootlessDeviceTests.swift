@@ -10,22 +10,25 @@ import Testing
     .timeLimit(.minutes(5)))
 struct RootlessDeviceTests {
     private static let configuration =
-        "devices: [{id: arbiter, class: example.com/arbiter, nodes: [DIRECTORY/arbiter]}]"
+        "devices: [{id: arbiter, class: example.com/arbiter, nodes: [\(node)]}]"
+    /// In the agent's own view of /dev there is a node that everybody may open by its permissions; of a real device that
+    /// few programs use.
+    private static let node = "/dev/vga_arbiter"
+    private static let preparation = "mount --bind DIRECTORY/arbiter \(node)"
     private static let lease = "resources: {limits: {example.com/arbiter: 1}}"
 
-    /// A node of a real device that few programs use, which everybody may open by its permissions.
-    private static func node(_ agent: RootlessAgent) throws -> String {
+    private static func makeNode(_ agent: RootlessAgent) throws {
         var status = stat()
         let path = "\(agent.directory)/arbiter"
-        guard stat("/dev/vga_arbiter", &status) == 0, mknod(path, S_IFCHR | 0o666, status.st_rdev) == 0,
-            chmod(path, 0o666) == 0
+        guard stat(node, &status) == 0, mknod(path, S_IFCHR | 0o666, status.st_rdev) == 0, chmod(path, 0o666) == 0
         else { throw RootlessAgent.Failure(description: "no node: \(errno)") }
-        return path
     }
 
     @Test func `a leased device is there, for its run alone, and its release says what was verified`() async throws {
-        try await RootlessAgent.run(configuration: Self.configuration) { agent async throws in
-            let node = try Self.node(agent)
+        try await RootlessAgent.run(configuration: Self.configuration, preparation: Self.preparation) {
+            agent async throws in
+            try Self.makeNode(agent)
+            let node = Self.node
             let script = "exec 3< \(node) && echo opened"
             let without = try await agent.run(RootlessAgent.job(script))
             #expect(without.result.status == 1 && !without.result.output.contains("opened"), "\(without)")
@@ -41,8 +44,9 @@ struct RootlessDeviceTests {
     }
 
     @Test func `runs beside do not keep a device from being verified`() async throws {
-        try await RootlessAgent.run(configuration: Self.configuration) { agent async throws in
-            _ = try Self.node(agent)
+        try await RootlessAgent.run(configuration: Self.configuration, preparation: Self.preparation) {
+            agent async throws in
+            try Self.makeNode(agent)
             let first = try await agent.submit(
                 RootlessAgent.job("echo up; until [ -e go ]; do sleep 0.05; done", container: Self.lease))
             try await agent.awaitOutput("up", of: try await agent.client.run(first))
@@ -57,8 +61,10 @@ struct RootlessDeviceTests {
     }
 
     @Test func `a process of the user's that has the device keeps it from the next run`() async throws {
-        try await RootlessAgent.run(configuration: Self.configuration) { agent async throws in
-            let node = try Self.node(agent)
+        try await RootlessAgent.run(configuration: Self.configuration, preparation: Self.preparation) {
+            agent async throws in
+            try Self.makeNode(agent)
+            let node = Self.node
             let id = try await agent.submit(
                 RootlessAgent.job("echo up; until [ -e go ]; do sleep 0.05; done", container: Self.lease))
             try await agent.awaitOutput("up", of: try await agent.client.run(id))

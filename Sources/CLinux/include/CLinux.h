@@ -66,6 +66,8 @@ static inline int linux_setns(int fd, uint64_t kind) { return (int)syscall(SYS_s
 static inline int linux_pidfd_open(pid_t pid) { return (int)syscall(LINUX_NR_pidfd_open, pid, 0); }
 static inline int linux_pidfd_send_signal(int fd, int signal) { return (int)syscall(LINUX_NR_pidfd_send_signal, fd, signal, NULL, 0); }
 
+static inline int linux_pidfd_getfd(int pidfd, int number) { return (int)syscall(438, pidfd, number, 0); }
+
 static const int LINUX_P_PIDFD = 3;
 // The raw call, unlike the library's waitid, also returns the resources used.
 static inline int linux_waitid_pidfd(int fd, siginfo_t *info, int options, struct rusage *usage) { return (int)syscall(SYS_waitid, LINUX_P_PIDFD, fd, info, options, usage); }
