@@ -46,9 +46,12 @@ let tests: [Target] = [
     test("PostludeThreadsTests", ["PostludeThreads"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
+    test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux"]),
     .testTarget(
         name: "PostludeAttackTests",
-        dependencies: ["PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux"],
+        dependencies: [
+            "PostludeSandbox", "PostludeSpec", "PostludeCore", "PostludePlan", "PostludeLinux", "PostludeAPI",
+        ],
         resources: [.copy("attacks.tsv"), .copy("knockout.tsv")], swiftSettings: house),
     test("PostludeCLITests", ["PostludeCLI", "PostludeAPI", "PostludeCore"], excluding: ["Snapshots"]),
 ]
@@ -96,7 +99,7 @@ let package = Package(
             name: "PostludeSandbox",
             dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             swiftSettings: house),
-        .target(name: "PostludeDevices", dependencies: ["PostludeCore"], swiftSettings: house),
+        .target(name: "PostludeDevices", dependencies: ["PostludeCore", "CLinux"], swiftSettings: house),
         .target(name: "PostludeStore", dependencies: ["PostludeCore", "PostludeThreads", grdb], swiftSettings: house),
         .target(
             name: "PostludeEngine",

@@ -79,7 +79,7 @@ struct InspectText {
         }
         let capabilities = receipt.capabilities.values.allSatisfy { $0 == 0 } && !receipt.capabilities.isEmpty
         let programs = receipt.deviceFilterPrograms.map(String.init).joined(separator: " ")
-        return [
+        var lines = [
             "  receipt  profile \(receipt.profile.visible), uid \(receipt.uid), gid \(receipt.gid),"
                 + " groups [\(receipt.groups.map(String.init).joined(separator: " "))],"
                 + " no_new_privs \(receipt.noNewPrivileges ? "yes" : "no")",
@@ -87,8 +87,9 @@ struct InspectText {
                 + (receipt.sharedNamespaces.isEmpty
                     ? "" : "; the host's: \(receipt.sharedNamespaces.joined(separator: " "))"),
             "    cgroups       \(pairs(receipt.cgroups).visible)",
-            "    limits        \(pairs(receipt.limits.mapValues { $0.visible }))",
+            "    limits        \(receipt.limits.isEmpty ? "none" : pairs(receipt.limits.mapValues { $0.visible }))",
             "    device filter \(programs.isEmpty ? "none" : "program " + programs)"
+                + (receipt.deviceIsolation.map { " (\($0.visible))" } ?? "")
                 + "; devices \(receipt.devices.isEmpty ? "none" : receipt.devices.joined(separator: " ").visible)",
             "    seccomp       \(receipt.seccompProfile.visible), mode \(receipt.seccompMode), filters \(receipt.seccompFilters)",
             "    landlock      \((receipt.landlock ?? "none").visible)",
@@ -98,6 +99,17 @@ struct InspectText {
                     : pairs(receipt.capabilities.mapValues { "0x" + String($0, radix: 16) })),
             "    mounts        \(receipt.mounts), writable: \(receipt.writableMounts.joined(separator: " ").visible)",
         ]
+        // A user namespace of its own is an agent's without root, where nobody leaves a group.
+        if receipt.namespaces["user"] != nil, !receipt.sharedNamespaces.contains("user") {
+            lines.append("    groups        the agent's user's: without root none can be left")
+        }
+        if let accounting = receipt.accounting, accounting != "cgroup" {
+            lines.append("    accounting    \(accounting.visible) of the step's first process and all that it reaped")
+        }
+        if let lacking = receipt.lacking {
+            lines.append("    went without  \(lacking.joined(separator: " ").visible)")
+        }
+        return lines
     }
 
     private func lease(_ lease: LeaseRecord) -> [String] {

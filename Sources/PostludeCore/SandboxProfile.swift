@@ -61,6 +61,10 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     /// Bytes of output kept for each step and stream.
     public var logBytes: Int64
     public var requires: [Requirement]
+    /// What a run of an agent without root may go without although `requires` names it: such an agent has no device
+    /// filters, and limits only where a cgroup is delegated to it. The receipt names what was missing. What an operation
+    /// itself asks for is refused all the same where it cannot be enforced.
+    public var withoutRoot: [Requirement]
 
     public init(
         name: String, description: String = "", hide: [String] = [], hideInHome: [String] = [], readOnly: [String] = [],
@@ -68,7 +72,8 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
         shmBytes: Int64 = 1 << 30, tmpInodes: Int64 = 1 << 18, defaultMemoryBytes: Int64? = nil,
         defaultMilliCPU: Int64? = nil, maxPIDs: Int64 = 4096, openFiles: UInt64 = 65536,
-        lockedMemoryBytes: UInt64? = nil, logBytes: Int64 = 64 << 20, requires: [Requirement] = []
+        lockedMemoryBytes: UInt64? = nil, logBytes: Int64 = 64 << 20, requires: [Requirement] = [],
+        withoutRoot: [Requirement] = []
     ) {
         self.name = name
         self.description = description
@@ -89,5 +94,6 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         self.lockedMemoryBytes = lockedMemoryBytes
         self.logBytes = logBytes
         self.requires = requires
+        self.withoutRoot = withoutRoot
     }
 }

@@ -98,6 +98,13 @@ public struct Receipt: Hashable, Sendable, Codable {
     /// Landlock's ABI and the rules that it enforces; nil where the kernel has none. It has no place in /proc: this is
     /// what its calls answered to the step's first process.
     public var landlock: String?
+    /// What keeps the step from other devices: `device-filter`, and `private-dev` (nodes of others are not there, and
+    /// none can be made); nil in receipts of older agents.
+    public var deviceIsolation: String?
+    /// Where the step's usage comes from: `cgroup`, or `rusage` of its first process and all that this one reaped.
+    public var accounting: String?
+    /// What the profile requires and the run went without, as it lets agents without root do; nil when nothing.
+    public var lacking: [String]?
 
     public init(
         namespaces: [String: UInt64] = [:], sharedNamespaces: [String] = [], cgroups: [String: String] = [:],
@@ -105,7 +112,7 @@ public struct Receipt: Hashable, Sendable, Codable {
         seccompMode: Int32 = 0, seccompFilters: Int32 = 0, noNewPrivileges: Bool = false,
         capabilities: [String: UInt64] = [:], uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], mounts: Int = 0,
         writableMounts: [String] = [], profile: String = "", devices: [String] = [],
-        landlock: String? = nil
+        landlock: String? = nil, deviceIsolation: String? = nil, accounting: String? = nil, lacking: [String]? = nil
     ) {
         self.namespaces = namespaces
         self.sharedNamespaces = sharedNamespaces
@@ -125,6 +132,9 @@ public struct Receipt: Hashable, Sendable, Codable {
         self.profile = profile
         self.devices = devices
         self.landlock = landlock
+        self.deviceIsolation = deviceIsolation
+        self.accounting = accounting
+        self.lacking = lacking
     }
 }
 

@@ -100,7 +100,7 @@ struct ProcessScan: ~Copyable {
         at processes: ArraySlice<Int32>, excluding: Set<Int32>, in proc: borrowing ProcessDirectory
     ) throws(DeviceError) -> Result {
         var result = Result()
-        for pid in processes where !excluding.contains(pid) {
+        for pid in processes where !excluding.contains(pid) && ScanScope.includes(pid, in: proc) {
             let held: Set<Hold>
             do {
                 held = try look(at: pid, in: proc)
@@ -183,7 +183,16 @@ struct ProcessScan: ~Copyable {
 
     private func descriptors(of process: borrowing ProcessDirectory) throws(DeviceError) -> Look {
         var look = Look()
-        guard let table = try Self.open("fd", in: process.descriptor, path: "\(process.path)/fd") else { return look }
+        let table: ProcessDirectory
+        do {
+            guard let found = try Self.open("fd", in: process.descriptor, path: "\(process.path)/fd") else {
+                return look
+            }
+            table = found
+        } catch {
+            guard error.isRefusal, ScanScope.isOwnUser else { throw error }
+            return try copies(of: process)
+        }
         var refusal: Int32?
         var failure: Int32?
         let directory = process.descriptor
@@ -239,6 +248,42 @@ struct ProcessScan: ~Copyable {
             else { return false }
             return flags & 0o10000000 != 0
         }
+    }
+
+    /// As `descriptors`, of a process whose list of them may not be read.
+    private func copies(of process: borrowing ProcessDirectory) throws(DeviceError) -> Look {
+        var look = Look()
+        let path = process.path
+        // `/proc/<pid>`, or a thread of it.
+        guard let pid = path.split(separator: "/").last.flatMap({ Int32($0) }) else {
+            throw .scanIncomplete(path, errno: EINVAL)
+        }
+        do throws(ProcessDirectory.Failure) {
+            let own = try ProcessDirectory("/proc/self", path: "/proc/self")
+            try ForeignDescriptors.forEach(of: pid) { (copy) throws(ProcessDirectory.Failure) in
+                look.sawSomething = true
+                var status = stat()
+                guard fstat(copy, &status) == 0 else { throw ProcessDirectory.Failure(errno: errno) }
+                if status.st_mode & S_IFMT == S_IFSOCK {
+                    var queue = SocketQueue(of: own.descriptor)
+                    defer { queue.close() }
+                    do throws(SocketQueue.Failure) {
+                        if try queue.holdsDescriptors("\(copy)") {
+                            look.holds.insert(Hold(number: nil, how: .inFlight))
+                        }
+                    } catch {
+                        throw ProcessDirectory.Failure(errno: error.errno)
+                    }
+                }
+                guard status.st_mode & S_IFMT == S_IFCHR else { return true }
+                let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
+                if paths[number] != nil { look.holds.insert(Hold(number: number, how: .descriptor)) }
+                return true
+            }
+        } catch {
+            if !error.isGone { throw .scanIncomplete("\(path)/fd", errno: error.errno) }
+        }
+        return look
     }
 
     private mutating func mappings(of process: borrowing ProcessDirectory) throws(DeviceError) -> Look {

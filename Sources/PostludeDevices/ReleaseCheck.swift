@@ -8,6 +8,9 @@ import PostludeCore
 /// registered io_uring file) is invisible to any scan; the sandbox rules it out for a job whose cgroups are empty: its
 /// last user is gone. So a clean scan counts only together with empty cgroups.
 public struct ReleaseCheck {
+    /// Whether only the processes of the agent's own user are looked into, as without root; see `ScanScope`.
+    public static var isOwnUserOnly: Bool { ScanScope.isOwnUser }
+
     /// The processes that hold the device's own nodes, by open descriptor (compared by device number, so that the
     /// node's path does not matter) or by mapping, which outlives its descriptor. Shared control nodes do not count.
     ///
@@ -61,17 +64,17 @@ public struct ReleaseCheck {
     /// A process of a run is never excused. Descriptors in flight are neither excused nor a reason to refuse: the agent
     /// itself sends some to each warden, and a device was verified free of them when it was released.
     ///
-    /// - Parameter runs: the cgroup that all runs are in, as /proc/<pid>/cgroup shows it; nil when there is none.
+    /// - Parameter runs: how processes of runs are told from others; nil when there are no runs.
     /// - Throws: `devices.still-held` when a process of a run has it; as `holders(of:excluding:)`.
     public static func baseline(
-        of device: Device, refusing runs: String? = nil
+        of device: Device, refusing runs: RunMark? = nil
     ) throws(DeviceError) -> HolderBaseline {
         try baselines(of: [device], refusing: runs)[device.id] ?? HolderBaseline()
     }
 
     /// As `baseline(of:refusing:)` for several devices in one pass over the processes, by device id.
     public static func baselines(
-        of devices: [Device], refusing runs: String? = nil
+        of devices: [Device], refusing runs: RunMark? = nil
     ) throws(DeviceError) -> [String: HolderBaseline] {
         var scan = ProcessScan(nodes: devices.flatMap(ownNodes))
         let result = try scan.run(excluding: [])
@@ -124,8 +127,8 @@ public struct ReleaseCheck {
 
     private static func ownNodes(of device: Device) -> [DeviceNode] { device.nodes.filter { !$0.isShared } }
 
-    private static func isOfRun(_ pid: Int32, _ runs: String?) -> Bool {
-        runs.map { ProcessCgroup.isBelow($0, pid: pid) } ?? false
+    private static func isOfRun(_ pid: Int32, _ runs: RunMark?) -> Bool {
+        runs?.covers(pid) ?? false
     }
 
     private static func isSame(_ pid: Int32, _ known: [Int32: UInt64]) -> Bool {

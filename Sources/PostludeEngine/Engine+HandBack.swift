@@ -29,6 +29,7 @@ extension Engine {
             }
             verdicts = try await self.verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
         }
+        if ReleaseCheck.isOwnUserOnly, !verdicts.isEmpty { notes.append(.ownProcessesOnly(uid: run.user.uid)) }
         var leavings = await leavings(of: run)
         leavings.notes = notes + leavings.notes
         let (final, time) = (leavings, Timestamp.now)
@@ -231,6 +232,14 @@ extension ReleaseVerdict {
 }
 
 extension Diagnostic {
+    /// Said with every verdict of an agent without root: it is about this user's processes.
+    static func ownProcessesOnly(uid: UInt32) -> Diagnostic {
+        Diagnostic(
+            .note, "engine.own-processes-only",
+            "That the run's devices are free was verified among the processes of uid \(uid) alone.",
+            hint: "An agent without root cannot know whether other users have them; the system's agent can.")
+    }
+
     static func notEmpty(seconds: Double) -> Diagnostic {
         Diagnostic(
             .warning, "engine.not-empty",

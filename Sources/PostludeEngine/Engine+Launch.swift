@@ -57,7 +57,7 @@ extension Engine {
             let baselines = try await scanned
             binding = try await store.bind(
                 attempt, warden: text, steps: spec.steps.map { ($0.name, $0.role) },
-                names: spec.receiptNames, baselines: baselines)
+                names: spec.receiptNames(lacking: sandbox.lacking(spec.profile)), baselines: baselines)
         } catch let error as SandboxError {
             await letGo(warden)
             return try await refuseLaunch(attempt, error.code, error.message, owed)
@@ -136,7 +136,7 @@ extension Engine {
     /// Who holds the devices before they are granted: display servers and the like are excused at the release,
     /// processes of other runs never are.
     private static func baselines(of devices: [Device], in sandbox: Sandbox) throws -> [String: String] {
-        try ReleaseCheck.baselines(of: devices, refusing: sandbox.runsCgroup).mapValues { try text($0) }
+        try ReleaseCheck.baselines(of: devices, refusing: sandbox.runs).mapValues { try text($0) }
     }
 
     /// Returns when no run has waited for an effect for a moment, after a second at the latest. Making and removing
@@ -168,11 +168,14 @@ extension Engine {
 
 extension AttemptSpec {
     /// By step, the part of a receipt that only the agent can name.
-    fileprivate var receiptNames: [String: Receipt] {
+    fileprivate func receiptNames(lacking: [SandboxProfile.Requirement]) -> [String: Receipt] {
         Dictionary(
             steps.map { step in
                 let granted = step.getsDevices ? devices.map(\.path) : []
-                return (step.name, Receipt(seccompProfile: profile.seccomp, profile: profile.name, devices: granted))
+                let names = Receipt(
+                    seccompProfile: profile.seccomp, profile: profile.name, devices: granted,
+                    lacking: lacking.isEmpty ? nil : lacking.map(\.rawValue))
+                return (step.name, names)
             }, uniquingKeysWith: { first, _ in first })
     }
 }

@@ -13,10 +13,13 @@ public enum Credentials {
         }
     }
 
-    /// Real, effective and saved ids and the supplementary groups, exactly these.
-    public static func become(uid: UInt32, gid: UInt32, groups: [UInt32]) throws(LinuxError) {
-        _ = try retrying("setgroups") {
-            groups.withUnsafeBufferPointer { linux_setgroups($0.count, $0.baseAddress) }
+    /// Real, effective and saved ids and the supplementary groups, exactly these; nil leaves the groups, which nobody can
+    /// change in a user namespace of an ordinary user.
+    public static func become(uid: UInt32, gid: UInt32, groups: [UInt32]?) throws(LinuxError) {
+        if let groups {
+            _ = try retrying("setgroups") {
+                groups.withUnsafeBufferPointer { linux_setgroups($0.count, $0.baseAddress) }
+            }
         }
         _ = try retrying("setresgid") { linux_setresgid(gid, gid, gid) }
         _ = try retrying("setresuid") { linux_setresuid(uid, uid, uid) }

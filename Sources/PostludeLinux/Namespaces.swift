@@ -73,6 +73,54 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         return Pipe(reader: namespace, writer: configuration)
     }
 
+    /// Made by a child that ends at once, for a caller that may not come back into its own: without capabilities over the
+    /// host's network namespace nobody may enter that again.
+    public static func madeAside() throws(LinuxError) -> NetworkNamespace {
+        // As numbers across the clone: in the shared table an owner would close its descriptor for both.
+        let pair = try OwnedDescriptor.pipe()
+        let (ours, theirs) = (pair.reader.release(), pair.writer.release())
+        let child: (pid: Int32, descriptor: Int32)?
+        do throws(LinuxError) {
+            child = try CloneRequest(namespaces: [.net], sharesDescriptors: true).perform()
+        } catch {
+            _ = close(ours)
+            _ = close(theirs)
+            throw error
+        }
+        guard let child else { tellDescriptors(theirs) }
+        let reader = OwnedDescriptor(adopting: ours)
+        defer { _ = close(theirs) }
+        let process = ProcessDescriptor(adopting: OwnedDescriptor(adopting: child.descriptor))
+        // Only after its end is the pipe's content all there will be; its writing end was this process's too.
+        _ = try process.reap(block: true)
+        try reader.setNonBlocking()
+        var numbers: (Int32, Int32, Int32) = (-1, -1, 0)
+        let raw = reader.rawValue
+        let count = withUnsafeMutableBytes(of: &numbers) { read(raw, $0.baseAddress, $0.count) }
+        guard count == MemoryLayout.size(ofValue: numbers) else { throw LinuxError("read", "network", errno: ECHILD) }
+        guard numbers.2 == 0 else { throw LinuxError("network", errno: numbers.2) }
+        return NetworkNamespace(
+            descriptor: OwnedDescriptor(adopting: numbers.0), configuration: OwnedDescriptor(adopting: numbers.1))
+    }
+
+    private init(descriptor: consuming OwnedDescriptor, configuration: consuming OwnedDescriptor) {
+        self.descriptor = descriptor
+        self.configuration = configuration
+    }
+
+    /// In the child: both descriptors, or why there are none.
+    private static func tellDescriptors(_ pipe: Int32) -> Never {
+        var numbers: (Int32, Int32, Int32) = (-1, -1, 0)
+        do throws(LinuxError) {
+            let inside = try descriptorsInside()
+            numbers = (inside.reader.release(), inside.writer.release(), 0)
+        } catch {
+            numbers.2 = error.errno
+        }
+        _ = withUnsafeBytes(of: &numbers) { write(pipe, $0.baseAddress, $0.count) }
+        _exit(0)
+    }
+
     /// Brings loopback up or down; the former takes the kernel a tenth of a millisecond and more.
     public borrowing func setLoopback(up: Bool) throws(LinuxError) {
         let raw = configuration.rawValue

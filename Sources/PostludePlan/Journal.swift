@@ -43,7 +43,7 @@ public enum SetupStage: UInt8, Hashable, Sendable, CaseIterable {
     case plan = 0, cgroup = 1, limit = 2, deviceFilter = 3, clone = 4, network = 5, mount = 6, pivot = 7, hostname = 8,
         session = 9, resourceLimit = 10, credentials = 11, capabilities = 12, noNewPrivileges = 13, descriptors = 14,
         seccomp = 15, workingDirectory = 16, receipt = 17, exec = 18, log = 19,
-        landlock = 20
+        landlock = 20, userNamespace = 21
 }
 
 /// Counters at a step's end; nil where the host has none.
@@ -86,13 +86,17 @@ public struct StepReceipt: Hashable, Sendable {
     /// What the step's first process was told by the kernel: Landlock's ABI, and the bits of `Landlock.Rules` in force.
     public var landlockABI: Int32
     public var landlockRules: UInt32
+    /// Field 22 of /proc/<pid>/stat of the step's first process; with the pid, that process and no other. 0 when unknown.
+    public var startTime: UInt64
+    /// Whether it has a cgroup of its own; without one, limits and counts are those of processes.
+    public var hasCgroup: Bool
 
     public init(
         namespaces: [String: UInt64] = [:], hostNamespaces: [String: UInt64] = [:], cgroupText: String = "",
         limits: [String: String] = [:], deviceFilterPrograms: [UInt32] = [], seccompMode: Int32 = 0,
         seccompFilters: Int32 = 0, noNewPrivileges: Bool = false, capabilities: [UInt64] = [], uid: UInt32 = 0,
         gid: UInt32 = 0, groups: [UInt32] = [], mounts: UInt32 = 0, writableMounts: [String] = [],
-        landlockABI: Int32 = 0, landlockRules: UInt32 = 0
+        landlockABI: Int32 = 0, landlockRules: UInt32 = 0, startTime: UInt64 = 0, hasCgroup: Bool = true
     ) {
         self.namespaces = namespaces
         self.hostNamespaces = hostNamespaces
@@ -110,5 +114,7 @@ public struct StepReceipt: Hashable, Sendable {
         self.writableMounts = writableMounts
         self.landlockABI = landlockABI
         self.landlockRules = landlockRules
+        self.startTime = startTime
+        self.hasCgroup = hasCgroup
     }
 }

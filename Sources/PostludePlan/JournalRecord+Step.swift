@@ -51,6 +51,8 @@ extension StepReceipt {
         writer.list(writableMounts) { $0.text($1) }
         writer.integer(landlockABI)
         writer.integer(landlockRules)
+        writer.integer(startTime)
+        writer.flag(hasCgroup)
     }
 
     init(from reader: inout ByteReader) throws(PlanError) {
@@ -79,6 +81,9 @@ extension StepReceipt {
         guard reader.remaining > 0 else { return }
         landlockABI = try reader.integer()
         landlockRules = try reader.integer()
+        guard reader.remaining > 0 else { return }
+        startTime = try reader.integer()
+        hasCgroup = try reader.flag("flag")
     }
 }
 

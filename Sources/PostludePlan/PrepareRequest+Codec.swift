@@ -46,7 +46,9 @@ extension PrepareRequest {
             })
         try reader.finish()
         for mount in template { try mount.validate(descriptors: descriptors) }
-        guard cgroups[.unified] != nil else { throw PlanError(.invalid("There is no unified cgroup.")) }
+        guard cgroups.isEmpty || cgroups[.unified] != nil else {
+            throw PlanError(.invalid("There is no unified cgroup."))
+        }
     }
 }
 

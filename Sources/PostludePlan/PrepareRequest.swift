@@ -3,7 +3,8 @@
 /// matter. The descriptors that `template` names come with the request.
 public struct PrepareRequest: Hashable, Sendable {
     /// Absolute paths of the attempt's cgroup directory by hierarchy; on a pure v2 host only `.unified`. The agent made
-    /// the directories; the warden makes and enters `warden` below each, and the steps' below that.
+    /// the directories; the warden makes and enters `warden` below each, and the steps' below that. Empty where the agent
+    /// may make no cgroups: then a step is what is in its pid namespace.
     public var cgroups: [CgroupWrite.Controller: String]
     /// Whether controllers live in v1 hierarchies (then a launcher process is put into a step's cgroups and clones the
     /// step's first process).

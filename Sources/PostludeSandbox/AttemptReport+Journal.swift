@@ -92,6 +92,7 @@ extension SetupStage {
         case .receipt: "receipt"
         case .exec: "exec"
         case .log: "log"
+        case .userNamespace: "user-namespace"
         }
     }
 
@@ -119,6 +120,7 @@ extension SetupStage {
         case .receipt: "reading the receipt back"
         case .exec: "starting the program"
         case .log: "writing the log"
+        case .userNamespace: "entering a user namespace"
         }
     }
 }
@@ -153,7 +155,9 @@ extension Receipt {
             seccompFilters: receipt.seccompFilters, noNewPrivileges: receipt.noNewPrivileges,
             capabilities: Dictionary(zip(sets, receipt.capabilities)) { first, _ in first }, uid: receipt.uid,
             gid: receipt.gid, groups: receipt.groups, mounts: Int(receipt.mounts),
-            writableMounts: receipt.writableMounts, landlock: Self.landlock(receipt))
+            writableMounts: receipt.writableMounts, landlock: Self.landlock(receipt),
+            deviceIsolation: receipt.deviceFilterPrograms.isEmpty ? "private-dev" : "device-filter private-dev",
+            accounting: receipt.hasCgroup ? "cgroup" : "rusage")
     }
 
     private static func landlock(_ receipt: StepReceipt) -> String? {

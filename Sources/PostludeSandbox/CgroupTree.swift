@@ -4,12 +4,16 @@ import PostludePlan
 import Synchronization
 
 /// The agent's part of the cgroup hierarchies: `<its own cgroup>/<name>/runs/<slot>`, in each hierarchy that steps
-/// need.
+/// need. Where an agent without root may make none, plain directories take their place (see `CgroupTree+Processes`).
 struct CgroupTree: Hashable, Sendable {
     /// What a slot's cgroup offers; the paths are those of `runs`.
     let layout: CgroupLayout
     /// Why controllers of the v2 hierarchy could not be handed down; nil when they were, or need not be.
     let delegationFailure: String?
+    /// Why there are no cgroups, and slots are plain directories; nil when they are cgroups.
+    var absence: SandboxError?
+
+    var hasCgroups: Bool { absence == nil }
 
     /// Where the process stood before any tree moved it to a leaf.
     private static let origin = Mutex<CgroupLayout?>(nil)
@@ -17,16 +21,19 @@ struct CgroupTree: Hashable, Sendable {
     /// Makes the tree, and moves the agent into `<name>/agent` where the v2 hierarchy demands it: a cgroup with
     /// processes cannot hand controllers to its children.
     ///
+    /// - Parameter directory: where slots are noted when an agent without root may make no cgroups.
     /// - Throws: `sandbox.cgroup-unavailable` when the directories cannot be made.
-    static func prepare(name: String) throws(SandboxError) -> CgroupTree {
+    static func prepare(name: String, directory: String? = nil) throws(SandboxError) -> CgroupTree {
         guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !name.contains("\0") else {
             throw SandboxError(code: "sandbox.cgroup-unavailable", message: "'\(name)' cannot name a cgroup.")
         }
         do {
             let origin = try discover()
+            if geteuid() != 0 { try checkDelegation(of: origin) }
             return try make(name, in: origin)
         } catch {
-            throw .cgroupUnavailable(error)
+            guard geteuid() != 0, let directory else { throw .cgroupUnavailable(error) }
+            return try withoutCgroups(in: directory, because: .cgroupUnavailable(error))
         }
     }
 
@@ -63,6 +70,8 @@ struct CgroupTree: Hashable, Sendable {
         var legacy: [CgroupController: String] = [:]
         for controller in CgroupController.stepControllers {
             guard let parent = origin.legacy[controller] else { continue }
+            // What is not delegated to a user is missing, as if the host had no such controller.
+            if geteuid() != 0, access(parent, W_OK) != 0 { continue }
             let parts = try Cgroup(creating: parent + "/" + name)
             legacy[controller] = try parts.child("runs").path
         }
@@ -102,7 +111,7 @@ struct CgroupTree: Hashable, Sendable {
     ) throws(LinuxError) -> PrepareRequest {
         var cgroups: [CgroupWrite.Controller: String] = [:]
         for directory in layout.directories { _ = try Cgroup(creating: "\(directory)/\(slot)") }
-        cgroups[.unified] = path(of: slot)
+        if hasCgroups { cgroups[.unified] = path(of: slot) }
         for (controller, directory) in layout.legacy {
             guard let known = CgroupWrite.Controller(rawValue: controller.rawValue) else { continue }
             cgroups[known] = "\(directory)/\(slot)"
@@ -116,6 +125,7 @@ struct CgroupTree: Hashable, Sendable {
     ///
     /// - Throws: EBUSY while processes are left in it.
     func remove(slot: String) throws(LinuxError) {
+        if !hasCgroups { try forgetAttempt(of: slot) }
         // The v2 directory goes last: it is the one that leftovers are found by.
         for directory in layout.directories.reversed() { try Self.removeTree("\(directory)/\(slot)") }
     }
@@ -126,6 +136,7 @@ struct CgroupTree: Hashable, Sendable {
     func removeAll() throws(LinuxError) {
         for directory in layout.directories.reversed() {
             try Self.removeTree(directory)
+            guard hasCgroups else { continue }
             let top = directory.dropLast("/runs".count)
             try Self.removeTree(String(top))
         }
@@ -176,6 +187,8 @@ extension SandboxError {
         SandboxError(
             code: "sandbox.cgroup-unavailable",
             message: "The cgroup '\(error.subject)' cannot be used: \(error.call): \(errorText(error.errno)).",
-            hint: "Run postluded as root, or give its unit Delegate=yes; see 'postlude doctor'.")
+            hint: geteuid() == 0
+                ? "Run postluded as root, or give its unit Delegate=yes; see 'postlude doctor'."
+                : "Start postluded in a cgroup of its own: systemd-run --user -p Delegate=yes postluded.")
     }
 }

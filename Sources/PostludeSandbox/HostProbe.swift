@@ -12,8 +12,9 @@ struct HostProbe {
         var requirements: [SandboxProfile.Requirement: HostCheck]
 
         /// Those that the profile requires and the host cannot meet.
-        func unmet(of profile: SandboxProfile) -> [HostCheck] {
-            profile.requires.compactMap { requirements[$0] }.filter { $0.verdict != .ok }
+        func unmet(of profile: SandboxProfile) -> [(key: SandboxProfile.Requirement, value: HostCheck)] {
+            profile.requires.compactMap { name in requirements[name].map { (name, $0) } }
+                .filter { $0.value.verdict != .ok }
         }
     }
 
@@ -21,6 +22,9 @@ struct HostProbe {
     var tree: CgroupTree?
     var cgroupError: SandboxError?
     var wardenPath: String
+    /// nil where nothing may be started.
+    var bootID: String?
+    let isRootless = geteuid() != 0
 
     func run() -> Findings {
         let memory = controller(.memory, "memory-limit", "limits of memory")
@@ -31,6 +35,7 @@ struct HostProbe {
         let seccomp = seccomp()
         let landlock = landlock()
         var checks = [kernel(), root(), cgroups(), memory, cpu, pids, filter, seccomp]
+        if isRootless { checks += [groups(), deviceRelease(), accounting()] }
         for kind in ["pid", "mnt", "ipc", "uts", "cgroup"] { checks.append(namespace(kind, "\(kind)-namespace")) }
         checks += [
             network, userNamespace(), landlock, pidfd(), warden(), openFiles(), lockedMemory(), corePattern(),
@@ -62,14 +67,19 @@ struct HostProbe {
         geteuid() == 0
             ? HostCheck("root", .ok, "runs as root")
             : HostCheck(
-                "root", .missing, "runs as uid \(geteuid())",
-                hint: "Start postluded as root; running without root is not supported yet.")
+                "root", .degraded, "runs as uid \(geteuid()), in user namespaces",
+                hint: "It serves this user alone, and what follows says what it cannot do; the system's agent can.")
     }
 
     private func cgroups() -> HostCheck {
         guard let tree else {
             return HostCheck(
                 "cgroups", .missing, cgroupError?.message ?? "not looked at", hint: cgroupError?.hint)
+        }
+        if let absence = tree.absence {
+            return HostCheck(
+                "cgroups", .missing, "none is delegated: \(absence.message) Steps end with their pid namespaces",
+                hint: absence.hint)
         }
         let layout = tree.layout
         let kind =
@@ -84,9 +94,13 @@ struct HostProbe {
     }
 
     private func controller(_ controller: CgroupController, _ name: String, _ what: String) -> HostCheck {
-        guard let tree, let directory = tree.layout.directory(of: controller) else {
+        guard let tree, tree.hasCgroups, let directory = tree.layout.directory(of: controller) else {
+            let fallback =
+                controller == .pids && isRootless
+                ? "; where a profile goes without, RLIMIT_NPROC bounds the processes of each step" : ""
+
             return HostCheck(
-                name, .missing, "no cgroup controller for it here",
+                name, .missing, "no cgroup controller for it here\(fallback)",
                 hint:
                     "There will be no \(what). Give the agent's unit Delegate=yes, or boot with the controller enabled."
             )
@@ -99,6 +113,12 @@ struct HostProbe {
             _ = try DeviceFilterProgram.denyAll.load()
             return HostCheck("device-filter", .ok, "the kernel takes a cgroup device program")
         } catch {
+            if isRootless {
+                return HostCheck(
+                    "device-filter", .missing,
+                    "no device filter without root; a step's own /dev holds only what it leased, and no node can be made",
+                    hint: "A profile that requires the filter is refused, unless its 'withoutRoot' lets it go without.")
+            }
             return HostCheck(
                 "device-filter", .missing, error.message,
                 hint: "Run as root on a kernel with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF; devices cannot be leased."
@@ -131,7 +151,8 @@ struct HostProbe {
     }
 
     private func userNamespace() -> HostCheck {
-        access("/proc/self/ns/user", F_OK) == 0
+        guard !isRootless else { return ownUserNamespace() }
+        return access("/proc/self/ns/user", F_OK) == 0
             ? HostCheck("user-namespace", .ok, "available; not used when running as root")
             : HostCheck("user-namespace", .degraded, "the kernel has none", hint: "Needed only to run without root.")
     }

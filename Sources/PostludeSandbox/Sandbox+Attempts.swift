@@ -30,15 +30,21 @@ extension Sandbox {
     /// SIGKILL to everything in the slot, the warden too, at once.
     public func kill(_ warden: WardenIdentity) throws {
         guard let cgroup = try slot(of: warden) else { return }
+        guard tree.hasCgroups else {
+            // The warden first, so that it starts no other step.
+            try process(of: warden)?.signal(SIGKILL)
+            for step in try tree.livingSteps(of: warden.slot) { try step.kill() }
+            return
+        }
         try cgroup.kill()
     }
 
     // MARK: taking back
 
     /// Replaces the device filter of every step by deny-all, atomically. What is open already stays open, so a device
-    /// is free only when the steps are empty too.
+    /// is free only when the steps are empty too. An agent without root has no filters: there the steps' end is all.
     public func revokeDevices(_ warden: WardenIdentity) throws {
-        guard try slot(of: warden) != nil else { return }
+        guard !isRootless, try slot(of: warden) != nil else { return }
         for step in try tree.steps(of: warden.slot) {
             do {
                 try DeviceFilter.denyAll(try Cgroup(opening: "\(tree.path(of: warden.slot))/\(step)"))
@@ -52,6 +58,9 @@ extension Sandbox {
     /// Whether no process is left in the slot, or in its steps alone.
     public func isEmpty(_ warden: WardenIdentity, stepsOnly: Bool) throws -> Bool {
         guard let cgroup = try slot(of: warden) else { return true }
+        guard tree.hasCgroups else {
+            return try (stepsOnly || !isAlive(warden)) && tree.livingSteps(of: warden.slot).isEmpty
+        }
         guard stepsOnly else { return try !cgroup.isPopulated() }
         for step in try tree.steps(of: warden.slot) where try isPopulated(step, of: warden) { return false }
         return true
@@ -62,6 +71,10 @@ extension Sandbox {
     public func awaitEmpty(
         _ warden: WardenIdentity, until deadline: ContinuousClock.Instant
     ) async throws -> Bool {
+        guard tree.hasCgroups else {
+            guard try slot(of: warden) != nil else { return true }
+            return try await awaitLivingSteps(of: warden.slot, until: deadline)
+        }
         while try slot(of: warden) != nil {
             guard let step = try tree.steps(of: warden.slot).first(where: { try isPopulated($0, of: warden) }) else {
                 return true
@@ -158,7 +171,25 @@ extension Sandbox {
         }
     }
 
+    /// Waits until the slot's steps have ended; false at the deadline.
+    private func awaitLivingSteps(of slot: String, until deadline: ContinuousClock.Instant?) async throws -> Bool {
+        while let step = try tree.livingSteps(of: slot).first {
+            switch await monitor.wait(for: try step.waitable(), .readable, until: deadline) {
+            case .ready: continue
+            case .timedOut, .cancelled: return false
+            }
+        }
+        return true
+    }
+
     private func clear(_ slot: String) async throws {
+        guard tree.hasCgroups else {
+            for step in try tree.livingSteps(of: slot) { try step.kill() }
+            _ = try await awaitLivingSteps(of: slot, until: nil)
+            try Task.checkCancellation()
+            do { try tree.remove(slot: slot) } catch { throw SandboxError.cgroupUnavailable(error) }
+            return
+        }
         let path = tree.path(of: slot)
         do {
             try Cgroup(opening: path).kill()
@@ -199,11 +230,15 @@ extension Sandbox {
     /// Removes the slot of a warden that never had a plan, when the last process has left it.
     func removeDiscarded(_ slot: String) {
         do {
-            let events = try Cgroup(opening: tree.path(of: slot)).events()
-            if try events.isPopulated() {
-                monitor.notify(when: try OwnedDescriptor(duplicating: events.file.rawValue), .priority) { [weak self] in
-                    self?.removeDiscarded(slot)
+            if tree.hasCgroups {
+                let events = try Cgroup(opening: tree.path(of: slot)).events()
+                if try events.isPopulated() {
+                    let file = try OwnedDescriptor(duplicating: events.file.rawValue)
+                    monitor.notify(when: file, .priority) { [weak self] in self?.removeDiscarded(slot) }
+                    return
                 }
+            } else if state.withLock({ $0.wardens[slot] })?.isAlive == true {
+                // Its end brings us here again; what it has parked has run nothing, and ends with it.
                 return
             }
             try tree.remove(slot: slot)

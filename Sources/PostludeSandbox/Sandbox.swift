@@ -11,8 +11,10 @@ public final class Sandbox: Sendable {
     /// What this host can enforce, as it was found at the start.
     public var hostChecks: [HostCheck] { findings.checks }
 
-    /// The v2 cgroup that the cgroups of all attempts lie in, as /proc/<pid>/cgroup shows it.
-    public let runsCgroup: String
+    /// How processes of attempts are told from others.
+    public let runs: RunMark
+    /// Whether this agent is an ordinary user's, and puts sandboxes up in user namespaces.
+    public let isRootless = geteuid() != 0
 
     let configuration: SandboxConfiguration
     let tree: CgroupTree
@@ -38,13 +40,8 @@ public final class Sandbox: Sendable {
 
     /// Makes `<the agent's cgroup>/<name>/runs` in each hierarchy and looks at the host; starts nothing.
     ///
-    /// - Throws: `SandboxError`: `sandbox.needs-root`, `sandbox.cgroup-unavailable`, `sandbox.warden-missing`.
+    /// - Throws: `SandboxError`: `sandbox.cgroup-unavailable`, `sandbox.warden-missing`.
     public init(configuration: SandboxConfiguration) throws {
-        guard geteuid() == 0 else {
-            throw SandboxError(
-                code: "sandbox.needs-root", message: "Sandboxes need root; this agent runs as uid \(geteuid()).",
-                hint: "Start postluded as root, for instance as a system service; running without root comes later.")
-        }
         guard let path = canonicalPath(configuration.wardenPath), access(path, X_OK) == 0 else {
             throw SandboxError(
                 code: "sandbox.warden-missing",
@@ -54,17 +51,17 @@ public final class Sandbox: Sendable {
         var resolved = configuration
         resolved.wardenPath = path
         self.configuration = resolved
-        tree = try CgroupTree.prepare(name: configuration.cgroupName)
+        tree = try CgroupTree.prepare(name: configuration.cgroupName, directory: configuration.slotDirectory)
         do {
             monitor = try ReadinessMonitor.common()
             bootID = try ProcessIdentity.bootID()
             mountTable = try MountTable()
-            runsCgroup = try tree.membership()
+            runs = tree.hasCgroups ? .cgroup(try tree.membership()) : .pidNamespace
         } catch {
             throw SandboxError(code: "sandbox.host-unreadable", message: error.message, hint: error.hint)
         }
         programs = SeccompPrograms(directory: configuration.seccompDirectory)
-        findings = HostProbe(tree: tree, cgroupError: nil, wardenPath: path).run()
+        findings = HostProbe(tree: tree, cgroupError: tree.absence, wardenPath: path, bootID: bootID).run()
     }
 
     deinit { shutdown() }
@@ -73,8 +70,8 @@ public final class Sandbox: Sendable {
     /// cgroup when it can.
     public static func probeHost(_ configuration: SandboxConfiguration) -> [HostCheck] {
         do throws(SandboxError) {
-            let tree = try CgroupTree.prepare(name: configuration.cgroupName)
-            return HostProbe(tree: tree, cgroupError: nil, wardenPath: configuration.wardenPath).run().checks
+            let tree = try CgroupTree.prepare(name: configuration.cgroupName, directory: configuration.slotDirectory)
+            return HostProbe(tree: tree, cgroupError: tree.absence, wardenPath: configuration.wardenPath).run().checks
         } catch {
             return HostProbe(tree: nil, cgroupError: error, wardenPath: configuration.wardenPath).run().checks
         }
@@ -82,7 +79,13 @@ public final class Sandbox: Sendable {
 
     /// The mechanisms that the profile requires and this host lacks; a run with any is refused (P7).
     public func unmetRequirements(of profile: SandboxProfile) -> [HostCheck] {
-        findings.unmet(of: profile)
+        findings.unmet(of: profile).filter { !(isRootless && profile.withoutRoot.contains($0.key)) }.map(\.value)
+    }
+
+    /// The mechanisms that the profile requires, this host lacks, and the profile lets an agent without root go without.
+    public func lacking(_ profile: SandboxProfile) -> [SandboxProfile.Requirement] {
+        guard isRootless else { return [] }
+        return findings.unmet(of: profile).map(\.key).filter(profile.withoutRoot.contains)
     }
 
     // MARK: wardens in waiting
@@ -90,6 +93,7 @@ public final class Sandbox: Sendable {
     /// Prepares wardens until there are `poolSize` of them for each kind of root that these profiles begin with; blocks
     /// for some milliseconds, so call it off the critical path. Wardens for anything else are let go.
     public func fillPool(for profiles: [SandboxProfile]) throws {
+        try requireUserNamespace()
         var wanted: [RootTemplate] = []
         for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
         let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
@@ -134,6 +138,7 @@ public final class Sandbox: Sendable {
 
     /// A warden prepared for this profile, from the pool or made now. The caller launches into it or cancels it.
     public func reserve(for profile: SandboxProfile) throws -> WardenIdentity {
+        try requireUserNamespace()
         let template = try template(profile)
         while let slot = takeIdle(template) {
             guard let warden = state.withLock({ $0.wardens[slot] }) else { continue }
@@ -148,6 +153,17 @@ public final class Sandbox: Sendable {
             throw error
         }
         return warden.identity
+    }
+
+    /// Without root nothing can be isolated where no user namespace can be had.
+    private func requireUserNamespace() throws(SandboxError) {
+        guard isRootless, let check = findings.checks.first(where: { $0.name == HostProbe.userNamespaceName }),
+            check.verdict != .ok
+        else { return }
+        throw SandboxError(
+            code: "sandbox.user-namespace-unavailable",
+            message: "Without root sandboxes need a user namespace, and this host gives none: \(check.detail)",
+            hint: check.hint)
     }
 
     func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
@@ -296,8 +312,10 @@ public final class Sandbox: Sendable {
         let builder = PlanBuilder(
             layout: tree.layout, prepared: prepared, seccomp: program.memory.rawValue,
             grantingFilter: granting?.program.rawValue,
-            plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths)
+            plainFilter: plain?.program.rawValue, hiddenPaths: configuration.hiddenPaths,
+            lacking: Set(lacking(spec.profile)))
         let (plan, descriptors) = try builder.build(spec)
+        if !tree.hasCgroups { try tree.note(attempt: spec.directories.attempt, in: warden.slot) }
         try withExtendedLifetime((program, plain, granting, descriptors)) {
             try process.send(plan, descriptors.raw, isHeld: isHeld, path: configuration.wardenPath)
         }
@@ -315,11 +333,14 @@ public final class Sandbox: Sendable {
         try process.start(path: configuration.wardenPath)
     }
 
-    /// nil on a host without device filters, for a profile that does not require one.
+    /// nil on a host without device filters, for a profile that does not require one. Without root there are none at all:
+    /// what a run gets is what its /dev holds.
     private func filter(
         allowing nodes: [DeviceNode], for profile: SandboxProfile
     ) throws(SandboxError) -> DeviceFilters.Entry? {
-        if let check = findings.requirements[.deviceFilter], check.verdict != .ok, nodes.isEmpty { return nil }
+        if let check = findings.requirements[.deviceFilter], check.verdict != .ok, nodes.isEmpty || isRootless {
+            return nil
+        }
         return try filters.filter(allowing: nodes)
     }
 }

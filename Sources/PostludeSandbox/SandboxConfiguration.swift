@@ -10,16 +10,19 @@ public struct SandboxConfiguration: Hashable, Sendable {
     public var cgroupName: String
     /// Files and directories that no job may see wherever they lie, such as the agent's socket; absolute paths.
     public var hiddenPaths: [String]
+    /// Where an agent that may make no cgroups keeps note of its wardens; nil refuses to work without cgroups.
+    public var slotDirectory: String?
 
     public init(
         wardenPath: String, seccompDirectory: String, poolSize: Int = 2, cgroupName: String = "postlude",
-        hiddenPaths: [String] = []
+        hiddenPaths: [String] = [], slotDirectory: String? = nil
     ) {
         self.wardenPath = wardenPath
         self.seccompDirectory = seccompDirectory
         self.poolSize = poolSize
         self.cgroupName = cgroupName
         self.hiddenPaths = hiddenPaths
+        self.slotDirectory = slotDirectory
     }
 }
 

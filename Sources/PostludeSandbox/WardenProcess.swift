@@ -185,9 +185,13 @@ final class WardenProcess: Sendable {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | 0x80))
         var pid: pid_t = 0
         let result = "postlude-warden".withCString { name -> Int32 in
-            let arguments: [UnsafeMutablePointer<CChar>?] = [UnsafeMutablePointer(mutating: name), nil]
-            let environment: [UnsafeMutablePointer<CChar>?] = [nil]
-            return posix_spawn(&pid, path, &actions, &attributes, arguments, environment)
+            "user-namespace".withCString { rootless in
+                // Without root it can put nothing up but in a user namespace, which it enters by itself.
+                let argument = geteuid() == 0 ? nil : UnsafeMutablePointer(mutating: rootless)
+                let arguments: [UnsafeMutablePointer<CChar>?] = [UnsafeMutablePointer(mutating: name), argument, nil]
+                let environment: [UnsafeMutablePointer<CChar>?] = [nil]
+                return posix_spawn(&pid, path, &actions, &attributes, arguments, environment)
+            }
         }
         guard result == 0 else { throw LinuxError("posix_spawn", path, errno: result) }
         return pid

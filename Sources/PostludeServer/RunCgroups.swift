@@ -1,28 +1,35 @@
 import Glibc
+import PostludeCore
 
-/// Where an agent's runs are in the unified cgroup hierarchy, to tell their processes from other callers.
+/// How processes of an agent's runs are told from other callers: by their cgroup, or by their pid namespace.
 ///
 /// A socket of the host's can be reached through a read-only root too, and SO_PEERCRED shows a job's user: without this a
 /// job could submit a run with a profile that holds it less.
 public struct RunCgroups: Sendable {
-    private let path: String
+    private let mark: RunMark
+
+    public init(_ mark: RunMark) { self.mark = mark }
 
     /// - Parameter path: the cgroup that holds all runs, as `/proc/<pid>/cgroup` shows it.
-    public init(path: String) { self.path = path }
+    public init(path: String) { mark = .cgroup(path) }
 
     enum Membership: Hashable { case run, other, unknown }
 
-    /// Reads `/proc/<pid>/cgroup`; unknown when the process has ended or is in no PID namespace below this one.
+    /// Reads `/proc/<pid>`; unknown when the process has ended or is in no PID namespace below this one.
     func membership(of pid: Int32) -> Membership {
-        guard pid > 0, let text = Self.text("/proc/\(pid)/cgroup") else { return .unknown }
+        let file =
+            switch mark {
+            case .cgroup: "cgroup"
+            case .pidNamespace: "status"
+            }
+        guard pid > 0, let text = Self.text("/proc/\(pid)/\(file)") else { return .unknown }
         return membership(in: text)
     }
 
+    /// - Parameter text: the file that the mark is read from.
     func membership(in text: String) -> Membership {
-        // `0::` is the unified hierarchy's line (cgroups(7)); lines of others follow their own rules.
-        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("0::") }) else { return .unknown }
-        let cgroup = line.dropFirst(3)
-        return cgroup == path || cgroup.hasPrefix("\(path)/") ? .run : .other
+        guard let isRun = mark.covers(cgroup: text, status: text) else { return .unknown }
+        return isRun ? .run : .other
     }
 
     private static func text(_ path: String) -> String? {

@@ -39,6 +39,7 @@ public struct UserDirectory: Sendable {
     func identity(_ peer: Peer) throws -> UserIdentity {
         // A user's own agent can start processes as nobody else; root asking it gets a run of that user's.
         let uid = agentUID == 0 ? peer.uid : agentUID
+        if agentUID != 0, agentUID == geteuid() { return Self.ownIdentity() }
         guard let account = Self.account(uid) else {
             return UserIdentity(name: "uid-\(uid)", uid: uid, gid: peer.gid, groups: [], home: "/")
         }
@@ -71,6 +72,19 @@ public struct UserDirectory: Sendable {
 
     /// Whether the host has a group with this name.
     public static func isGroup(_ text: String) -> Bool { gid(ofGroup: text) != nil }
+
+    /// This process's own ids and groups: without root nobody can have others, or leave one.
+    private static func ownIdentity() -> UserIdentity {
+        let (uid, gid) = (geteuid(), getegid())
+        let count = max(0, getgroups(0, nil))
+        let groups = [gid_t](unsafeUninitializedCapacity: Int(count)) { buffer, filled in
+            filled = max(0, Int(getgroups(count, buffer.baseAddress)))
+        }
+        let account = account(uid)
+        return UserIdentity(
+            name: account?.name ?? "uid-\(uid)", uid: uid, gid: gid, groups: groups.sorted(),
+            home: account?.home ?? "/")
+    }
 
     // MARK: - The host's account database
 

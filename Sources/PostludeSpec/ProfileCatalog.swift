@@ -66,7 +66,8 @@ public enum ProfileCatalog {
         profile.openFiles = reader.count("openFiles", least: 16).map(UInt64.init) ?? profile.openFiles
         profile.lockedMemoryBytes = fields.bytes(&reader, "lockedMemory", least: 0).map(UInt64.init)
         profile.logBytes = fields.bytes(&reader, "logs") ?? profile.logBytes
-        profile.requires = fields.requirements(&reader)
+        profile.requires = fields.requirements(&reader, "requires")
+        profile.withoutRoot = fields.requirements(&reader, "withoutRoot")
         reader.finish()
         guard !findings.hasErrors else { throw SpecError(findings.sorted) }
         return profile
@@ -154,10 +155,10 @@ struct SettingsReader {
         }
     }
 
-    func requirements(_ reader: inout MappingReader) -> [SandboxProfile.Requirement] {
+    func requirements(_ reader: inout MappingReader, _ key: String) -> [SandboxProfile.Requirement] {
         let names = SandboxProfile.Requirement.allCases.map(\.rawValue)
-        return (reader.list("requires") ?? []).compactMap { node in
-            guard let text = reader.text(of: node, named: "requires") else { return nil }
+        return (reader.list(key) ?? []).compactMap { node in
+            guard let text = reader.text(of: node, named: key) else { return nil }
             if let requirement = SandboxProfile.Requirement(rawValue: text) { return requirement }
             findings.error(
                 "spec.invalid-value", "There is no requirement '\(text)'.",

@@ -207,6 +207,7 @@ extension Transaction {
         var receipt = receipt
         receipt.profile = names.profile
         receipt.seccompProfile = names.seccompProfile
+        receipt.lacking = names.lacking
         receipt.devices = names.devices
         return receipt
     }

@@ -231,8 +231,22 @@ final class Attempt {
     private func letGo(_ step: RunningStep, _ receipt: StepReceipt) {
         // After SIGTERM went out nothing new starts.
         if progress.isStopping(step.plan.role) { return step.kill() }
-        step.go()
-        journal.append(.stepStarted(step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt))
+        let record = JournalRecord.Body.stepStarted(
+            step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt)
+        guard step.cgroup == nil else {
+            step.go()
+            return journal.append(record)
+        }
+        // Written first: without cgroups only the journal tells the agent which processes to look for when this one is
+        // killed.
+        journal.append(record)
+        do throws(SetupFailure) {
+            try stage(.log, index: 2) { () throws(LinuxError) in try journal.flush() }
+            step.go()
+        } catch {
+            step.exit = error.exit
+            step.kill()
+        }
     }
 
     private func endHold() {
@@ -275,11 +289,16 @@ final class Attempt {
     }
 
     /// A step ends when its cgroup is empty: what has joined it from elsewhere is killed too.
+    ///
+    /// Without a cgroup it ends with its pid 1. That is no less certain: before the pid 1 of a pid namespace counts as
+    /// ended, the kernel has killed and reaped every process in it and below it (zap_pid_ns_processes), and none can get
+    /// in from elsewhere without a capability over it.
     private func completeIfEmpty(_ step: RunningStep) {
+        guard let cgroup = step.cgroup else { return complete(step) }
         do {
             if step.events == nil {
-                guard try step.cgroup.isPopulated() else { return complete(step) }
-                let events = try step.cgroup.events()
+                guard try cgroup.cgroup.isPopulated() else { return complete(step) }
+                let events = try cgroup.cgroup.events()
                 try epoll.add(events.file.rawValue, [.priority, .error], token: Token(.cgroup, step.index).raw)
                 step.events = consume events
                 step.kill()

@@ -103,7 +103,7 @@ struct Groundwork {
 
     /// Clones a step's first process into its v2 cgroup and new namespaces; it parks itself. Returns in the caller only.
     func clone(
-        into cgroup: Int32, control: Int32, asSibling: Bool
+        into cgroup: Int32?, control: Int32, asSibling: Bool
     ) throws(SetupFailure) -> (pid: Int32, descriptor: Int32) {
         let trees = try MountTrees.copy(for: template, from: sources)
         defer { for tree in trees { close(tree) } }
@@ -121,9 +121,9 @@ struct Groundwork {
     }
 
     /// Parks a step where no v1 hierarchy has to be entered first.
-    func park(in cgroup: borrowing Cgroup) throws(SetupFailure) -> ParkedStep {
+    func park(in cgroup: Int32?) throws(SetupFailure) -> ParkedStep {
         let channel = try stage(.descriptors) { () throws(LinuxError) in try PacketSocket.pair() }
-        let child = try clone(into: cgroup.directory.rawValue, control: channel.writer.rawValue, asSibling: false)
+        let child = try clone(into: cgroup, control: channel.writer.rawValue, asSibling: false)
         return ParkedStep(
             pid: child.pid, process: ProcessDescriptor(adopting: OwnedDescriptor(adopting: child.descriptor)),
             control: channel.reader)

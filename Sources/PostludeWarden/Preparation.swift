@@ -10,8 +10,9 @@ final class Preparation {
         var cause: LinuxError
     }
 
-    /// The attempt's v2 cgroup, and its directories in v1 hierarchies that hold controllers.
-    let cgroup: Cgroup
+    /// The attempt's v2 cgroup, and its directories in v1 hierarchies that hold controllers; nil where the agent may make
+    /// none.
+    let cgroup: HeldCgroup?
     let legacy: [CgroupController: String]
     private var network: NetworkNamespace?
     private var isLoopbackUp = false
@@ -30,14 +31,17 @@ final class Preparation {
             }
         }
         self.legacy = legacy
-        let root = request.cgroups[.unified] ?? ""
-        cgroup = try Self.staged(.cgroup) { () throws(LinuxError) in
-            try Self.enterCgroups(unified: root, legacy: legacy)
+        if let root = request.cgroups[.unified] {
+            cgroup = try Self.staged(.cgroup) { () throws(LinuxError) in
+                HeldCgroup(try Self.enterCgroups(unified: root, legacy: legacy))
+            }
+        } else {
+            cgroup = nil
         }
         null = try Self.staged(.descriptors) { () throws(LinuxError) in try OwnedDescriptor.open("/dev/null", O_RDWR) }
         if request.makesNetworkNamespace {
             network = try Self.staged(.network) { () throws(LinuxError) in
-                let network = try NetworkNamespace()
+                let network = try Self.newNetwork()
                 if request.bringsLoopbackUp { try network.setLoopback(up: true) }
                 return network
             }
@@ -45,8 +49,10 @@ final class Preparation {
         } else {
             network = nil
         }
-        hostNamespaces = Namespace.inodes(of: "self")
-        groundwork = Groundwork(template: request.template, sources: descriptors)
+        hostNamespaces = Rootless.hostNamespaces
+        var sources = descriptors
+        try Self.staged(.mount) { () throws(LinuxError) in try Rootless.reopen(request.template, in: &sources) }
+        groundwork = Groundwork(template: request.template, sources: sources)
         do throws(SetupFailure) {
             main = try park(["main"])["main"]
             try main?.awaitParked()
@@ -73,15 +79,31 @@ final class Preparation {
         var parked: [String: ParkedStep] = [:]
         do throws(SetupFailure) {
             for (index, name) in names.enumerated() {
-                let cgroup = try stage(.cgroup) { () throws(LinuxError) in try self.cgroup.child(name) }
+                guard let cgroup = try step(name) else {
+                    parked[name] = try groundwork.park(in: nil)
+                    continue
+                }
                 parked[name] =
-                    try legacy.isEmpty ? groundwork.park(in: cgroup) : launchers[index].launcher.park(in: cgroup)
+                    try legacy.isEmpty
+                    ? groundwork.park(in: cgroup.cgroup.directory.rawValue)
+                    : launchers[index].launcher.park(in: cgroup.cgroup)
             }
         } catch {
             for step in parked.values { step.dismiss() }
             throw error
         }
         return parked
+    }
+
+    /// The v2 cgroup of a step; nil where there are none.
+    func step(_ name: String) throws(SetupFailure) -> HeldCgroup? {
+        guard let cgroup else { return nil }
+        return try stage(.cgroup) { () throws(LinuxError) in HeldCgroup(try cgroup.cgroup.child(name)) }
+    }
+
+    private static func newNetwork() throws(LinuxError) -> NetworkNamespace {
+        // Without root there is no way back into the host's.
+        try Rootless.isInForce ? NetworkNamespace.madeAside() : NetworkNamespace()
     }
 
     /// Takes main's first process away; nil when somebody has it.
@@ -101,15 +123,15 @@ final class Preparation {
     /// The attempt's own network namespace, as a descriptor; made now when it was not made ahead.
     func makeNetwork(withLoopback: Bool) throws(LinuxError) -> Int32 {
         let ready = network?.descriptor.rawValue ?? -1
-        if ready < 0 { network = try NetworkNamespace() }
+        if ready < 0 { network = try Self.newNetwork() }
         if withLoopback != isLoopbackUp { try network?.setLoopback(up: withLoopback) }
         isLoopbackUp = withLoopback
         return network?.descriptor.rawValue ?? -1
     }
 
     /// The directory in which a controller's files of the attempt are.
-    func directory(of controller: CgroupController) -> String {
-        legacy[controller] ?? cgroup.path
+    func directory(of controller: CgroupController) -> String? {
+        legacy[controller] ?? cgroup?.cgroup.path
     }
 
     private static func enterCgroups(
@@ -132,6 +154,12 @@ final class Preparation {
     ) throws(Failure) -> Result {
         do { return try body() } catch { throw Failure(stage: stage, cause: error) }
     }
+}
+
+/// A cgroup that is there or not.
+final class HeldCgroup {
+    let cgroup: Cgroup
+    init(_ cgroup: consuming Cgroup) { self.cgroup = cgroup }
 }
 
 /// The cgroup directories of one step.

@@ -11,7 +11,10 @@ struct ReceiptReader {
     init(pid: Int32) { self.pid = pid }
 
     /// What is fixed before the step's process exists.
-    mutating func readCgroup(limits: [String: String], programs: [UInt32], hostNamespaces: [String: UInt64]) {
+    mutating func readCgroup(
+        limits: [String: String], programs: [UInt32], hostNamespaces: [String: UInt64], hasCgroup: Bool
+    ) {
+        receipt.hasCgroup = hasCgroup
         receipt.limits = limits
         receipt.deviceFilterPrograms = programs
         receipt.hostNamespaces = hostNamespaces
@@ -20,6 +23,7 @@ struct ReceiptReader {
     /// What is final once the step has said `mounted`; read while it goes on.
     mutating func readPlace() throws(LinuxError) {
         receipt.namespaces = Namespace.inodes(of: "\(pid)")
+        receipt.startTime = ProcessIdentity.startTime(of: pid) ?? 0
         receipt.cgroupText = String(decoding: try readSmallFile("/proc/\(pid)/cgroup"), as: UTF8.self)
         let mounts = try readFile("/proc/\(pid)/mountinfo")
         mounts.withUnsafeBufferPointer { readMounts($0) }
@@ -63,8 +67,19 @@ struct ReceiptReader {
         receipt.landlockABI = abi
     }
 
+    /// Without cgroups the one limit of what a step may have at once, besides files and memory locked.
+    private mutating func readProcessLimit() throws(LinuxError) {
+        guard !receipt.hasCgroup else { return }
+        let text = String(decoding: try readSmallFile("/proc/\(pid)/limits"), as: UTF8.self)
+        for line in text.split(separator: "\n") where line.hasPrefix("Max processes ") {
+            let soft = line.dropFirst("Max processes ".count).split(separator: " ").first
+            if let soft, soft != "unlimited" { receipt.limits["rlimit/processes"] = String(soft) }
+        }
+    }
+
     /// What is final once it has said `ready`.
     mutating func readRights() throws(LinuxError) {
+        try readProcessLimit()
         let status = try readSmallFile("/proc/\(pid)/status")
         for line in status.split(separator: UInt8(ascii: "\n")) {
             guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
@@ -73,7 +88,8 @@ struct ReceiptReader {
             switch String(decoding: line[..<colon], as: UTF8.self) {
             case "Uid": receipt.uid = Self.same(values)
             case "Gid": receipt.gid = Self.same(values)
-            case "Groups": receipt.groups = values.compactMap { UInt32(String(decoding: $0, as: UTF8.self)) }
+            case "Groups":
+                receipt.groups = Self.groups(values.compactMap { UInt32(String(decoding: $0, as: UTF8.self)) })
             case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
                 receipt.capabilities.append(UInt64(first, radix: 16) ?? .max)
             case "NoNewPrivs": receipt.noNewPrivileges = first == "1"
@@ -82,6 +98,13 @@ struct ReceiptReader {
             case _: break
             }
         }
+    }
+
+    /// From a user namespace every group but the mapped one shows as the overflow id. None can have been left or joined
+    /// in there, so when there are as many as before, they are those.
+    private static func groups(_ seen: [UInt32]) -> [UInt32] {
+        guard Rootless.isInForce else { return seen }
+        return seen.count == Rootless.groups.count ? Rootless.groups : seen
     }
 
     /// Real, effective, saved and file-system id when they are one; else one that nobody has.
@@ -99,7 +122,8 @@ struct ReceiptReader {
             }
             return own != host
         }
-        let own: [Namespace] = [.pid, .mnt, .ipc, .uts, .cgroup] + (hasOwnNetwork ? [.net] : [])
+        let own: [Namespace] =
+            [.pid, .mnt, .ipc, .uts, .cgroup] + (hasOwnNetwork ? [.net] : []) + (Rootless.isInForce ? [.user] : [])
         let checks = [
             own.allSatisfy(isOwn),
             receipt.uid == step.uid && receipt.gid == step.gid,

@@ -17,6 +17,8 @@ struct RootFileSystem: ~Copyable {
     private var emptyDirectory: Int32 = -1
     /// The same of a file.
     private var emptyFile: Int32 = -1
+    /// /proc/sys as it is below its read-only cover; -1 without a user namespace, which alone has use for it.
+    private(set) var system: Int32 = -1
 
     /// Puts `base`, an unattached tmpfs, over the root of the namespace.
     init(base: Int32, trees: [Int32]) throws(LinuxError) {
@@ -50,7 +52,8 @@ struct RootFileSystem: ~Copyable {
             try attach(proc, at: target, isDirectory: true)
             try restrictProc(proc)
         case .devpts(let target):
-            let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", "5")]
+            // In a user's own namespace there is no group tty to give terminals to.
+            let options = [("mode", "0620"), ("ptmxmode", "0666")] + (Rootless.isInForce ? [] : [("gid", "5")])
             let pts = try Mounts.fileSystem("devpts", options: options, attributes: [.noSetuid, .noExec])
             try attach(pts.release(), at: target, isDirectory: true)
         case .mqueue(let target):
@@ -77,7 +80,7 @@ struct RootFileSystem: ~Copyable {
     }
 
     /// What stays open between the template and the plan.
-    var descriptors: [Int32] { [base, emptyDirectory, emptyFile].filter { $0 >= 0 } }
+    var descriptors: [Int32] { [base, emptyDirectory, emptyFile, system].filter { $0 >= 0 } }
 
     /// Takes the mount trees of the operations that follow.
     mutating func take(_ more: [Int32]) { trees = more[...] }
@@ -119,6 +122,9 @@ struct RootFileSystem: ~Copyable {
     /// What of procfs changes or shows the host: written to it could (as uid 0, without any capability), read from it
     /// might.
     private mutating func restrictProc(_ proc: Int32) throws(LinuxError) {
+        if Rootless.isInForce {
+            system = try OwnedDescriptor.open("sys", OwnedDescriptor.pathOnly | O_DIRECTORY, at: proc).release()
+        }
         // What kernels have there differs by their configuration (`dynamic_debug`, `mtrr`, drivers' own), so it is not a
         // list: everything but the processes' directories that is, or may hold, a file to write to.
         for name in try Self.writable(in: proc) {

@@ -2,11 +2,12 @@ import Glibc
 import PostludeLinux
 import PostludePlan
 
-/// One step from its clone until its cgroup is empty.
+/// One step from its clone until nothing of it is left.
 final class RunningStep {
     let index: Int
     let plan: StepPlan
-    let cgroup: Cgroup
+    /// nil where the agent may make none: then the step is what is in the pid namespace of its pid 1.
+    let cgroup: HeldCgroup?
     let legacy: [CgroupController: String]
     private let parked: ParkedStep
     let logs: [LogPump]
@@ -29,7 +30,7 @@ final class RunningStep {
     var events: CgroupEvents?
 
     init(
-        index: Int, plan: StepPlan, cgroup: consuming Cgroup, legacy: [CgroupController: String], parked: ParkedStep,
+        index: Int, plan: StepPlan, cgroup: HeldCgroup?, legacy: [CgroupController: String], parked: ParkedStep,
         logs: [LogPump], hasOwnNetwork: Bool, receipt: ReceiptReader
     ) {
         self.index = index
@@ -65,9 +66,11 @@ final class RunningStep {
         }
     }
 
-    /// SIGKILL for everything in the cgroup, at once.
+    /// SIGKILL for everything in the cgroup, at once. Without one for pid 1: with it the kernel kills whatever is in its
+    /// pid namespace, which nothing can leave (pid_namespaces(7)).
     func kill() {
-        do { try cgroup.kill() } catch { killProcess() }
+        guard let cgroup else { return killProcess() }
+        do { try cgroup.cgroup.kill() } catch { killProcess() }
     }
 
     private func killProcess() {
@@ -87,7 +90,9 @@ final class RunningStep {
     /// All that was counted, once the cgroup is empty and the logs are drained.
     func finalCounters() -> StepCounters {
         var result = counters
-        let cgroups = CgroupCounters.read(unified: cgroup.path, legacy: legacy)
+        // Without cgroups what pid 1 and all that it reaped have used; the kernel has it reap everything before it ends.
+        let cgroups =
+            cgroup.map { CgroupCounters.read(unified: $0.cgroup.path, legacy: legacy) } ?? CgroupCounters()
         result.wallNanoseconds = Clocks.bootNanoseconds() - startedAt
         result.userMicroseconds = cgroups.userMicroseconds ?? reaped?.usage.userMicroseconds
         result.systemMicroseconds = cgroups.systemMicroseconds ?? reaped?.usage.systemMicroseconds

@@ -18,8 +18,10 @@ struct SentPlan {
             MemoryFile.isSealed(memory)
         else { throw PlanError(.notAPlan) }
         self.memory = memory
-        descriptors = Array(received.dropFirst())
+        var descriptors = Array(received.dropFirst())
         plan = try LaunchPlan(decoding: try MemoryFile.content(of: memory), descriptors: descriptors.count)
+        try Rootless.reopen(plan.steps.flatMap(\.mounts), in: &descriptors)
+        self.descriptors = descriptors
     }
 
     subscript(index: DescriptorIndex) -> Int32 { descriptors[Int(index)] }

@@ -19,9 +19,17 @@ struct StepSetup {
             try stage(.network) { () throws(LinuxError) in try Namespace.net.enter(network) }
         }
         let filter = try seccompProgram()
+        let system = root.system
         try finish(root)
-        StepMessage(.mounted).send(to: control)
-        try detach()
+        if Rootless.isInForce {
+            // What needs the namespaces' owner comes before, the look at the step's own place after.
+            try detach()
+            try leaveOwner(system)
+            StepMessage(.mounted).send(to: control)
+        } else {
+            StepMessage(.mounted).send(to: control)
+            try detach()
+        }
         try limitResources()
         try placeDescriptors()
         try giveUpPrivileges()
@@ -63,6 +71,14 @@ struct StepSetup {
         try stage(.session, index: 1) { () throws(LinuxError) in try Credentials.joinNewSessionKeyring() }
     }
 
+    /// Into a user namespace that owns nothing, below which there can be no other: whatever the program might regain in it
+    /// is no right over its mounts, its network or anything of the attempt's. A limit of processes counts in it from here
+    /// on.
+    private func leaveOwner(_ system: Int32) throws(SetupFailure) {
+        try stage(.userNamespace) { () throws(LinuxError) in try UserNamespace.enter() }
+        try stage(.userNamespace, index: 1) { () throws(LinuxError) in try UserNamespace.forbidFurther(system) }
+    }
+
     private func limitResources() throws(SetupFailure) {
         guard Layer.resourceLimits.isInForce else { return }
         // 1 and not 0: a core_pattern that pipes into a program ignores 0, but not a limit that is too small for any
@@ -99,7 +115,7 @@ struct StepSetup {
             try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
         }
         try stage(.credentials) { () throws(LinuxError) in
-            try Credentials.become(uid: own.uid, gid: own.gid, groups: own.groups)
+            try Credentials.become(uid: own.uid, gid: own.gid, groups: Rootless.isInForce ? nil : own.groups)
         }
         if Layer.capabilities.isInForce {
             try stage(.capabilities, index: 1) { () throws(LinuxError) in try Credentials.clearCapabilities() }

@@ -32,7 +32,7 @@ struct StepStarter {
         _ index: Int, parked: ParkedStep, attemptLimits: () throws(SetupFailure) -> [String: String]
     ) throws(SetupFailure) -> RunningStep {
         let step = sent.plan.steps[index]
-        let cgroup = try stage(.cgroup) { () throws(LinuxError) in try preparation.cgroup.child(step.name) }
+        let cgroup = try preparation.step(step.name)
         let legacy = StepCgroups.legacy(of: step.name, below: preparation.legacy)
         let usesNetwork = network >= 0 && !step.usesHostNetwork
         let output = try stage(.log) { () throws(LinuxError) in try OwnedDescriptor.pipe(readerNonBlocking: true) }
@@ -47,17 +47,19 @@ struct StepStarter {
         try parked.setUp(resources, trees: trees)
         // While it does: limits and filter have to be there before the program is, not before our own code.
         var limits = try attemptLimits()
-        limits.merge(try Self.write(step.limits, label: step.name + "/") { legacy[$0] ?? cgroup.path }) { $1 }
+        limits.merge(try Self.write(step.limits, label: step.name + "/") { legacy[$0] ?? cgroup?.cgroup.path }) { $1 }
         var programs: [UInt32] = []
         if let filter = step.deviceFilter {
             programs = try stage(.deviceFilter) { () throws(LinuxError) in
-                try DeviceFilter.attach(sent[filter], to: cgroup)
-                return try DeviceFilter.programs(on: cgroup)
+                guard let cgroup else { throw LinuxError("cgroup", errno: ENOENT) }
+                try DeviceFilter.attach(sent[filter], to: cgroup.cgroup)
+                return try DeviceFilter.programs(on: cgroup.cgroup)
             }
         }
         var receipt = ReceiptReader(pid: parked.pid)
         receipt.readCgroup(
-            limits: limits, programs: programs, hostNamespaces: preparation.hostNamespaces)
+            limits: limits, programs: programs, hostNamespaces: preparation.hostNamespaces,
+            hasCgroup: cgroup != nil)
         let null = preparation.null.rawValue
         return RunningStep(
             index: index, plan: step, cgroup: cgroup, legacy: legacy, parked: parked,

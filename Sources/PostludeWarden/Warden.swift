@@ -18,6 +18,7 @@ enum Warden {
             try ProcessControl.closeDescriptors(from: controlDescriptor + 1)
             try occupyStandardDescriptors()
             try ProcessControl.closeDescriptors(from: controlDescriptor + 1)
+            Rootless.enterIfAsked(control: controlDescriptor)
             try ProcessControl.blockAllSignals()
             protectFromOutOfMemory()
             status = try serve(OwnedDescriptor(adopting: controlDescriptor))

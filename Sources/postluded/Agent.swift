@@ -29,7 +29,7 @@ struct Agent {
         let activity = Activity()
         let server = APIServer(
             configuration: APIServer.Configuration(
-                socketPath: configuration.socket, info: info, users: users, runs: RunCgroups(path: sandbox.runsCgroup)),
+                socketPath: configuration.socket, info: info, users: users, runs: RunCgroups(sandbox.runs)),
             engine: engine, activity: activity, logger: logger,
             whenReady: {
                 logger.notice(

@@ -21,7 +21,7 @@ struct AgentCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The configuration (default: POSTLUDE_CONFIG, then /etc/postlude/postlude.yaml).", valueName: "file"))
+            "The configuration (default: POSTLUDE_CONFIG, then the system's or the user's).", valueName: "file"))
     var config: String?
 
     @Option(help: ArgumentHelp("Listen here instead of where the configuration says.", valueName: "path"))

@@ -15,12 +15,6 @@ struct AgentSetup {
     var devices: [Device]
 
     init(_ command: AgentCommand) throws {
-        guard geteuid() == 0 else {
-            throw AgentFailure(
-                "agent.not-root",
-                "The agent needs root: it makes cgroups, namespaces and device filters (this is uid \(geteuid())).",
-                hint: "Start it as root, as the system's service; users then run `postlude` as themselves.")
-        }
         let environment = ProcessInfo.processInfo.environment
         configuration = try Self.configuration(command, environment)
         let installation = Installation.current()
@@ -40,15 +34,18 @@ struct AgentSetup {
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
             cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory),
-            hiddenPaths: [configuration.socket])
+            hiddenPaths: [configuration.socket], slotDirectory: "\(configuration.stateDirectory)/slots")
         devices = try Inventory.discover(declared: try configuration.devices.map(DeclaredDevice.init))
     }
 
     private static func configuration(
         _ command: AgentCommand, _ environment: [String: String]
     ) throws -> AgentConfiguration {
-        let defaults = AgentConfiguration.defaults(uid: geteuid(), environment: environment, home: "/root")
-        let standard = "/etc/postlude/postlude.yaml"
+        let home = home(environment)
+        let defaults = AgentConfiguration.defaults(uid: geteuid(), environment: environment, home: home)
+        // A user's own agent is set up by that user's file, where the commands look for it too.
+        let base = environment["XDG_CONFIG_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "\(home)/.config"
+        let standard = geteuid() == 0 ? "/etc/postlude/postlude.yaml" : "\(base)/postlude/postlude.yaml"
         let named = command.config ?? environment["POSTLUDE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         let file = named ?? (access(standard, F_OK) == 0 ? standard : nil)
         var configuration = try file.map { try AgentConfigurationReader.load(path: $0, defaults: defaults) } ?? defaults
@@ -61,6 +58,12 @@ struct AgentSetup {
         if !command.onDemand { configuration.idleExitSeconds = nil }
         if let idleExit = command.idleExit { configuration.idleExitSeconds = idleExit > 0 ? idleExit : nil }
         return configuration
+    }
+
+    private static func home(_ environment: [String: String]) -> String {
+        guard geteuid() != 0 else { return "/root" }
+        if let home = environment["HOME"], home.hasPrefix("/") { return home }
+        return getpwuid(geteuid()).map { String(cString: $0.pointee.pw_dir) } ?? "/"
     }
 
     private static func warden(_ configuration: AgentConfiguration, _ installation: Installation?) throws -> String {

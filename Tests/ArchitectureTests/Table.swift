@@ -30,7 +30,8 @@ enum Table {
         Row(
             "PostludeSandbox", ours: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             others: ["Foundation", "Glibc", "Synchronization"]),
-        Row("PostludeDevices", ours: ["PostludeCore"], others: ["Glibc"]),
+        // CLinux for pidfd_getfd, which tells an agent without root what a run's process has open.
+        Row("PostludeDevices", ours: ["PostludeCore", "CLinux"], others: ["Glibc"]),
         // Its own executor, since libdispatch's wakes up each second; below whatever waits or blocks.
         Row("PostludeThreads", ours: ["CLinux"], others: ["Glibc", "Synchronization"]),
         Row(

@@ -64,7 +64,7 @@ final class AttackStage {
 
     func user(_ submitter: Submitter) -> UserIdentity {
         switch submitter {
-        case .plain: fixture.user
+        case .plain, .rootless: fixture.user
         case .root: UserIdentity(name: "root", uid: 0, gid: 0, home: "/root")
         }
     }

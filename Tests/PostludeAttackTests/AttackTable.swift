@@ -36,7 +36,10 @@ struct AttackTable {
             return nil
         }
 
-        func isTried(_ place: Place) -> Bool { profiles.contains(place.profile) && users.contains(place.user) }
+        /// An agent without root runs a plain user's jobs.
+        func isTried(_ place: Place) -> Bool {
+            profiles.contains(place.profile) && users.contains(place.user == .rootless ? .plain : place.user)
+        }
 
         /// Landlock's ABI that this is refused from on; below, the profile promises nothing (README, Security).
         func promisedFromABI(_ place: Place) -> Int32 {
@@ -108,7 +111,13 @@ extension AttackTable.Row {
 }
 
 /// Who submitted the run.
-enum Submitter: String, CaseIterable, Sendable { case plain, root }
+enum Submitter: String, CaseIterable, Sendable {
+    case plain, root
+    /// A plain user to an agent of their own, without root.
+    case rootless
+
+    static let allCases: [Submitter] = [.plain, .root]
+}
 
 /// Where attacks are tried.
 struct Place: Hashable, Sendable, CustomStringConvertible {
@@ -117,8 +126,13 @@ struct Place: Hashable, Sendable, CustomStringConvertible {
 
     var description: String { "\(profile).\(user)" }
     /// The narrowest first.
-    var keys: [String] { ["\(profile).\(user)", user.rawValue, profile] }
+    var keys: [String] {
+        let own = ["\(profile).\(user)", user.rawValue]
+        // What is not said of an agent without root holds for it as for any.
+        return own + (user == .rootless ? ["\(profile).plain", "plain"] : []) + [profile]
+    }
 
+    static let rootless = ["main", "hook", "notifier"].map { Place(profile: $0, user: .rootless) }
     static let all = ["main", "hook", "notifier"].flatMap { profile in
         Submitter.allCases.map { Place(profile: profile, user: $0) }
     }

@@ -120,20 +120,23 @@ struct InFlightTests {
         try #require(descriptor >= 0)
         defer { close(descriptor) }
         let error = #expect(throws: DeviceError.self) {
-            try ReleaseCheck.baseline(of: loop, refusing: String(own))
+            try ReleaseCheck.baseline(of: loop, refusing: .cgroup(String(own)))
         }
         #expect(error?.code == "devices.still-held")
         #expect(error?.message.contains("\(getpid())") == true)
-        #expect(try ReleaseCheck.baseline(of: loop, refusing: "/no/such").startTimes[getpid()] != nil)
+        #expect(try ReleaseCheck.baseline(of: loop, refusing: .cgroup("/no/such")).startTimes[getpid()] != nil)
     }
 
     @Test func `a cgroup is not the one whose name begins alike`() {
         let lines = "4:memory:/p/runs\n0::/p/runs/w1/main\n"
-        #expect(ProcessCgroup.isBelow("/p/runs", membership: lines))
-        #expect(ProcessCgroup.isBelow("/p/runs/w1/main", membership: lines))
-        #expect(ProcessCgroup.isBelow("/", membership: lines))
-        #expect(!ProcessCgroup.isBelow("/p/run", membership: lines))
-        #expect(!ProcessCgroup.isBelow("/p/runs", membership: "4:memory:/p/runs\n0::/\n"))
+        #expect(RunMark.cgroup("/p/runs").covers(cgroup: lines, status: "") == true)
+        #expect(RunMark.cgroup("/p/runs/w1/main").covers(cgroup: lines, status: "") == true)
+        #expect(RunMark.cgroup("/").covers(cgroup: lines, status: "") == true)
+        #expect(RunMark.cgroup("/p/run").covers(cgroup: lines, status: "") == false)
+        #expect(RunMark.cgroup("/p/runs").covers(cgroup: "4:memory:/p/runs\n0::/\n", status: "") == false)
+        #expect(RunMark.pidNamespace.covers(cgroup: "", status: "Name:\tx\nNSpid:\t17\t1\n") == true)
+        #expect(RunMark.pidNamespace.covers(cgroup: "", status: "Name:\tx\nNSpid:\t17\n") == false)
+        #expect(RunMark.pidNamespace.covers(cgroup: "", status: "") == nil)
     }
 
     @Test func `the number is read from its own line only`() {

@@ -281,7 +281,7 @@ import Testing
             tree: nil, cgroupError: SandboxError(code: "c", message: "m", hint: "h"), wardenPath: "/nowhere"
         ).run()
         let profile = SandboxProfile(name: "p", seccomp: "main", requires: [.memoryLimit, .seccomp])
-        #expect(findings.unmet(of: profile).map(\.name) == ["memory-limit"])
+        #expect(findings.unmet(of: profile).map(\.value.name) == ["memory-limit"])
         #expect(findings.unmet(of: SandboxProfile(name: "p", seccomp: "main")).isEmpty)
         #expect(findings.checks.filter { $0.verdict != .ok }.allSatisfy { $0.hint != nil })
         #expect(findings.checks.contains { $0.name == "warden" && $0.verdict == .missing })

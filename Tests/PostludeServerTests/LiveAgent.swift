@@ -53,7 +53,7 @@ struct LiveAgent: Sendable {
                 socketPath: socket,
                 info: AgentInfo(version: "test", pid: getpid(), uid: agentUID, stateDirectory: directory.path),
                 users: UserDirectory(agentUID: agentUID, administratorsGroup: administratorsGroup),
-                runs: RunCgroups(path: sandbox.runsCgroup)),
+                runs: RunCgroups(sandbox.runs)),
             engine: engine, logger: logger, whenReady: { whenReady.finish() })
         let group = ServiceGroup(services: [engine, server], logger: logger)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in

@@ -66,6 +66,8 @@ static inline int linux_setns(int fd, uint64_t kind) { return (int)syscall(SYS_s
 static inline int linux_pidfd_open(pid_t pid) { return (int)syscall(LINUX_NR_pidfd_open, pid, 0); }
 static inline int linux_pidfd_send_signal(int fd, int signal) { return (int)syscall(LINUX_NR_pidfd_send_signal, fd, signal, NULL, 0); }
 
+static inline int linux_pidfd_getfd(int pidfd, int number) { return (int)syscall(438, pidfd, number, 0); }
+
 static const int LINUX_P_PIDFD = 3;
 // The raw call, unlike the library's waitid, also returns the resources used.
 static inline int linux_waitid_pidfd(int fd, siginfo_t *info, int options, struct rusage *usage) { return (int)syscall(SYS_waitid, LINUX_P_PIDFD, fd, info, options, usage); }
@@ -84,7 +86,7 @@ static inline int linux_prlimit(pid_t pid, unsigned resource, const struct rlimi
 // prctl
 static const int LINUX_PR_SET_PDEATHSIG = 1, LINUX_PR_GET_DUMPABLE = 3, LINUX_PR_SET_DUMPABLE = 4, LINUX_PR_SET_NAME = 15,
                  LINUX_PR_CAPBSET_READ = 23, LINUX_PR_CAPBSET_DROP = 24, LINUX_PR_SET_NO_NEW_PRIVS = 38,
-                 LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
+                 LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_RAISE = 2, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
 static inline int linux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) { return (int)syscall(SYS_prctl, option, a, b, c, d); }
 static inline int linux_set_name(const char *name) { return (int)syscall(SYS_prctl, LINUX_PR_SET_NAME, name, 0, 0, 0); }
 

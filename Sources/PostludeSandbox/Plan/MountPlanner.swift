@@ -22,6 +22,7 @@ struct MountPlanner {
     var masked: [String] = []
     /// What the profile hides of the submitter's home; existing ones, without links.
     var secrets: [String] = []
+    var owner = AgentOwner()
 
     /// What every step of the attempt has: the mounts that follow the template's, and the view of all of them.
     func shared() -> MountLayout {
@@ -55,7 +56,8 @@ struct MountPlanner {
         for (path, content) in step.files.sorted(by: { $0.key < $1.key }) {
             let target = InsideView.normalise(path)
             mounts.append(
-                .operation(.file(target: target, content: Array(content.utf8), mode: 0o444, uid: 0, gid: 0)))
+                .operation(
+                    .file(target: target, content: Array(content.utf8), mode: 0o444, uid: owner.uid, gid: owner.gid)))
         }
         return mounts
     }
@@ -69,7 +71,9 @@ struct MountPlanner {
                 nil
             }
         }
-        return (covers.filter { $0 != "/dev" } + ["/dev"]).map { .operation(.readOnly(target: $0)) }
+        // What belongs to root otherwise belongs to the submitter where the agent is the submitter's.
+        let own = owner.uid == 0 ? [] : ["/run"]
+        return (covers.filter { $0 != "/dev" } + own + ["/dev"]).map { .operation(.readOnly(target: $0)) }
     }
 
     /// The template masks what is hidden; where something of the attempt is shown below, there has to be room for it.

@@ -16,6 +16,8 @@ struct PlanBuilder {
     var plainFilter: Int32?
     /// What no job may see, wherever it lies.
     var hiddenPaths: [String] = []
+    /// What the profile requires and goes without, as it says.
+    var lacking: Set<SandboxProfile.Requirement> = []
 
     func build(_ spec: AttemptSpec) throws(SandboxError) -> (plan: LaunchPlan, descriptors: DescriptorList) {
         try check(spec)
@@ -42,7 +44,7 @@ struct PlanBuilder {
                 template: prepared.layout, profile: profile, user: spec.user, directories: spec.directories,
                 working: paths.working, hidden: prepared.template.hidden, extras: prepared.template.extras,
                 state: state,
-                resolver: resolver, masked: masked, secrets: rule.secrets)
+                resolver: resolver, masked: masked, secrets: rule.secrets, owner: .current)
             let shared = planner.shared()
             let lookup = ProgramLookup(
                 view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },
@@ -100,7 +102,7 @@ struct PlanBuilder {
                     arguments: step.command, environment: Self.environment(of: step, user: spec.user),
                     workingDirectory: found.directories[index], limits: try limits.writes(step.limits, isStep: true),
                     mounts: shared + own + closing, uid: spec.user.uid, gid: spec.user.gid, groups: spec.user.groups,
-                    resourceLimits: ResourceLimits.of(spec.profile), seccomp: program,
+                    resourceLimits: ResourceLimits.of(spec.profile, without: lacking), seccomp: program,
                     deviceFilter: try filter(for: step, in: descriptors), standardOutput: outputs.0,
                     standardError: outputs.1, logBytes: UInt64(max(0, spec.profile.logBytes)),
                     usesHostNetwork: step.network == .host && spec.profile.network != .host,
@@ -108,7 +110,7 @@ struct PlanBuilder {
         }
         let plan = LaunchPlan(
             attempt: "\(spec.attempt)", hostname: "postlude-\(spec.attempt.run.short)", journal: journal,
-            limits: try limits.writes(Self.limits(of: spec), isStep: false),
+            limits: try limits.writes(Self.limits(of: spec, without: lacking), isStep: false),
             network: Self.network(spec.profile.network),
             timeoutMilliseconds: Self.milliseconds(
                 spec.timeoutSeconds ?? 0, atLeast: spec.timeoutSeconds == nil ? 0 : 1),
@@ -184,11 +186,14 @@ extension PlanBuilder {
         return rules
     }
 
-    static func limits(of spec: AttemptSpec) -> AttemptLimits {
+    /// What the profile goes without is not asked of the attempt. A step that asks for it by itself, as its operation
+    /// does, is refused by that limit of its own.
+    static func limits(of spec: AttemptSpec, without lacking: Set<SandboxProfile.Requirement> = []) -> AttemptLimits {
         AttemptLimits(
-            memoryBytes: spec.limits.memoryBytes ?? spec.profile.defaultMemoryBytes,
-            milliCPU: spec.limits.milliCPU ?? spec.profile.defaultMilliCPU,
-            maxPIDs: min(spec.limits.maxPIDs ?? .max, spec.profile.maxPIDs))
+            memoryBytes: lacking.contains(.memoryLimit)
+                ? nil : spec.limits.memoryBytes ?? spec.profile.defaultMemoryBytes,
+            milliCPU: lacking.contains(.cpuLimit) ? nil : spec.limits.milliCPU ?? spec.profile.defaultMilliCPU,
+            maxPIDs: lacking.contains(.pidsLimit) ? nil : min(spec.limits.maxPIDs ?? .max, spec.profile.maxPIDs))
     }
 
     /// `NAME=value`, sorted; what the step does not set has the usual values, and nothing comes from the agent's own.

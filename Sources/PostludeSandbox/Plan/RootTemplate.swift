@@ -15,6 +15,7 @@ struct RootTemplate: Hashable, Sendable {
     private let identities: [FileIdentity?]
     /// What was mounted on the host.
     private let generation: UInt64
+    private let systemMounts: [String]?
     private let shape: Shape
 
     /// What of a profile the template depends on.
@@ -43,6 +44,7 @@ struct RootTemplate: Hashable, Sendable {
         extras = try Self.extras(of: profile)
         identities = (hidden + extras).map { FileIdentity(of: $0) }
         self.generation = generation
+        systemMounts = geteuid() == 0 ? nil : try MountTable.points(below: "/sys")
         shape = Shape(profile)
     }
 
@@ -52,7 +54,7 @@ struct RootTemplate: Hashable, Sendable {
     func layout() -> MountLayout {
         TemplatePlanner(
             host: host, hidden: hidden, extras: extras, tmpBytes: shape.tmpBytes, tmpInodes: shape.tmpInodes,
-            shmBytes: shape.shmBytes
+            shmBytes: shape.shmBytes, owner: .current, systemMounts: systemMounts
         ).layout()
     }
 
@@ -96,6 +98,21 @@ struct PreparedRoot: Hashable, Sendable {
 final class MountTable: Sendable {
     private let file: OwnedDescriptor
     private let changes = Mutex<UInt64>(0)
+
+    /// The paths below `directory` on which something is mounted.
+    static func points(below directory: String) throws(SandboxError) -> [String] {
+        let text: String
+        do {
+            text = try readText("/proc/self/mountinfo")
+        } catch {
+            throw .hostUnreadable("/proc/self/mountinfo", errno: error.errno)
+        }
+        let points = text.split(separator: "\n").compactMap { line -> String? in
+            let fields = line.split(separator: " ")
+            return fields.count > 4 ? unescapeMountPath(String(fields[4])) : nil
+        }
+        return points.filter { $0.hasPrefix(directory + "/") }
+    }
 
     init() throws(LinuxError) { file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY) }
 

@@ -1,3 +1,4 @@
+import Glibc
 import PostludeCore
 import PostludePlan
 
@@ -32,6 +33,9 @@ struct TemplatePlanner {
     var tmpBytes: Int64
     var tmpInodes: Int64
     var shmBytes: Int64
+    var owner = AgentOwner()
+    /// What is mounted below /sys, for an agent without root: the kernel then shows /sys only with all that lies on it.
+    var systemMounts: [String]?
 
     func layout() -> MountLayout {
         var layout = MountLayout()
@@ -68,9 +72,14 @@ struct TemplatePlanner {
                 }
             }
         }
-        // Alone: the cgroup hierarchies, tracefs and whatever else is mounted there are none of a job's business.
-        layout.mounts.append(.host("/sys", target: "/sys", recursive: false))
-        for path in Self.maskedSystem { layout.mounts.append(.operation(.mask(target: path))) }
+        // Alone: the cgroup hierarchies, tracefs and whatever else is mounted there are none of a job's business. Where
+        // they cannot be left out they are covered.
+        layout.mounts.append(.host("/sys", target: "/sys", recursive: systemMounts != nil))
+        var masks = Self.maskedSystem
+        for path in (systemMounts ?? []).sorted() where !masks.contains(where: { InsideView.contains($0, path) }) {
+            masks.append(path)
+        }
+        for path in masks { layout.mounts.append(.operation(.mask(target: path))) }
         layout.view.set(.kernel, at: "/sys")
     }
 
@@ -118,12 +127,21 @@ struct TemplatePlanner {
     }
 
     private func directory(_ path: String) -> PlannedMount {
-        .operation(.directory(target: path, mode: 0o755, uid: 0, gid: 0))
+        .operation(.directory(target: path, mode: 0o755, uid: owner.uid, gid: owner.gid))
     }
 
     private func tmpfs(_ path: String, bytes: Int64, inodes: Int64, mode: UInt32, noExec: Bool) -> PlannedMount {
         .tmpfs(path, bytes: bytes, inodes: inodes, mode: mode, noExec: noExec)
     }
+}
+
+/// Whom what the agent makes belongs to: the agent's user, root as a rule. In a user namespace of another user there is no
+/// root to give it to.
+struct AgentOwner: Hashable, Sendable {
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
+
+    static let current = AgentOwner(uid: geteuid(), gid: getegid())
 }
 
 extension PlannedMount {

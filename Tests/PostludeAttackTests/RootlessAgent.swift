@@ -1,0 +1,1 @@
+../PostludeRootlessTests/RootlessAgent.swift
