@@ -12,7 +12,7 @@ struct AttackReport {
     private(set) var open: [String] = []
 
     /// What the profile does not promise on this host.
-    mutating func leaveOut(_ row: AttackTable.Row, _ reason: String) { notRun[reason, default: []].append(row.id) }
+    mutating func leaveOut(_ id: String, _ reason: String) { notRun[reason, default: []].append(id) }
 
     mutating func judge(_ row: AttackTable.Row, _ result: AttackResult?, _ place: Place) {
         guard let result else {

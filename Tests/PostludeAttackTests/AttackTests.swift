@@ -27,7 +27,8 @@ struct AttackTests {
         AttackReport.keep(ended.output["main.stdout"] ?? "", "\(place)")
         var report = AttackReport(place: "\(place)")
         for row in all where row.promisedFromABI(place) > abi {
-            report.leaveOut(row, "promised from Landlock ABI \(row.promisedFromABI(place)) on, this kernel has \(abi)")
+            report.leaveOut(
+                row.id, "promised from Landlock ABI \(row.promisedFromABI(place)) on, this kernel has \(abi)")
         }
         for row in rows { report.judge(row, results[row.id], place) }
         report.print()
