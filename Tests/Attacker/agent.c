@@ -65,7 +65,11 @@ static void a67(void) {
 
 // Nothing but what the agent documents is in the environment; ATTACK_* are the suite's own.
 static void a68(void) {
-    static const char *const usual[] = {"PATH", "LANG", "HOME", "USER", "LOGNAME", "TMPDIR"};
+    // What every program has, and what the agent promises to the programs of operations; nothing else begins with POSTLUDE_.
+    static const char *const usual[] = {
+        "PATH", "LANG", "HOME", "USER", "LOGNAME", "TMPDIR", "POSTLUDE_RUN_ID", "POSTLUDE_RUN_NAME", "POSTLUDE_PROJECT",
+        "POSTLUDE_ATTEMPT", "POSTLUDE_ARTIFACTS", "POSTLUDE_OUTPUTS", "POSTLUDE_CONTEXT",
+    };
     for (char **entry = environ; *entry; entry++) {
         bool known = !strncmp(*entry, "ATTACK_", 7);
         for (size_t index = 0; index < sizeof usual / sizeof *usual; index++) {

@@ -12,7 +12,8 @@ extension AttackTests {
         let rows = table.rows.filter { $0.isTried(place) }
         #expect(!rows.isEmpty)
         let stage = try AttackStage()
-        let agent = try RootlessAgent(uid: stage.fixture.user.uid)
+        // More than a small host has: the run beside and the attack are to run at once.
+        let agent = try RootlessAgent(uid: stage.fixture.user.uid, configuration: "cpus: 16\nmemory: 64Gi")
         do {
             try await attack(rows, agent, stage, place)
         } catch {

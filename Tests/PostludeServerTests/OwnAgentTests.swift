@@ -223,35 +223,6 @@ import Testing
         }
     }
 
-    @Test func `the agent needs root and says so to whoever is not`() async throws {
-        try await OwnAgent.run { agent async throws in
-            let copies = agent.directory.appendingPathComponent("bin")
-            try FileManager.default.createDirectory(at: copies, withIntermediateDirectories: true)
-            for name in ["postlude", "postluded"] {
-                let install = try Command(
-                    URL(fileURLWithPath: "/usr/bin/install"),
-                    ["-m", "755", LiveAgent.executable(name).path, copies.appendingPathComponent(name).path],
-                    in: agent.directory)
-                #expect(await install.result().status == 0)
-            }
-            let home = agent.directory.appendingPathComponent("home")
-            try FileManager.default.createDirectory(
-                at: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o777])
-            try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: home.path)
-            let command = try Command(
-                URL(fileURLWithPath: "/usr/bin/setpriv"),
-                [
-                    "--reuid", "65534", "--regid", "65534", "--clear-groups",
-                    copies.appendingPathComponent("postlude").path, "ps",
-                ],
-                in: agent.directory, environment: ["HOME": home.path])
-            let result = await command.result()
-            #expect(
-                result.status == 4 && result.error.contains("[agent.not-root]") && result.error.contains("hint: "),
-                "\(result)")
-        }
-    }
-
     @Test(arguments: [
         ["--bogus"], ["--idle-exit", "-1"], ["--socket", "x"], ["--log-format", "xml"], ["--ready-fd", "1"], ["extra"],
     ])
