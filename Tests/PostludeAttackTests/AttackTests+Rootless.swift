@@ -16,7 +16,8 @@ extension AttackTests {
         }
         #expect(!rows.isEmpty)
         let stage = try AttackStage()
-        let agent = try RootlessAgent(uid: stage.fixture.user.uid, configuration: "cpus: 16")
+        // More than a small host has: the run beside and the attack are to run at once.
+        let agent = try RootlessAgent(uid: stage.fixture.user.uid, configuration: "cpus: 16\nmemory: 64Gi")
         do {
             try await attack(rows, agent, stage, place)
         } catch {
