@@ -9,7 +9,11 @@ import Testing
 extension AttackTests {
     @Test(arguments: Place.rootless)
     func `every attack is refused by an agent without root too`(place: Place) async throws {
-        let rows = table.rows.filter { $0.isTried(place) }
+        let all = table.rows.filter { $0.isTried(place) }
+        // Without a cgroup nothing limits cpu time, which the receipt names as gone without: how it ends is chance.
+        let rows = all.filter { $0.layers != ["cpu controller"] }
+        #expect(all.count == rows.count + 1)
+        print("attacks in \(place): not tried, for there is no cpu controller: CG12")
         #expect(!rows.isEmpty)
         let stage = try AttackStage()
         // More than a small host has: the run beside and the attack are to run at once.
