@@ -7,7 +7,8 @@ import Testing
 @Suite(.enabled(if: RootlessAgent.isAble, "needs root and the programs"), .timeLimit(.minutes(5)))
 struct RootlessRunTests {
     @Test func `init, main, a sidecar and a hook run isolated, and their receipts say how`() async throws {
-        try await RootlessAgent.run { agent async throws in
+        // More than a small host has, for what a hook may use by its profile.
+        try await RootlessAgent.run(configuration: "memory: 64Gi\ncpus: 16") { agent async throws in
             let text = """
                 version: 1.1
                 kind: operation
