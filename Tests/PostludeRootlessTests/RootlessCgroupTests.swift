@@ -44,7 +44,10 @@ struct RootlessCgroupTests {
         #expect(run.attempts[0].steps[0].receipt?.limits["memory/main/memory.max"] == "67108864", "\(run)")
     }
 
-    @Test func `a killed agent's run is taken up from its cgroup, and stopped with everything in it`() async throws {
+    /// Once controllers are handed down the kernel lets no process into the cgroup itself again (EBUSY, cgroups(7)), so
+    /// while a run goes on nobody can start an agent where the first one was started.
+    @Test(.enabled(if: !DelegatedCgroup.handsDown, "needs a cgroup v2 without controllers"))
+    func `a killed agent's run is taken up from its cgroup, and stopped with everything in it`() async throws {
         let uid = UInt32.random(in: 40_000..<60_000)
         let delegated = try DelegatedCgroup(to: uid)
         try await RootlessAgent.run(uid: uid, cgroup: delegated.path) { agent async throws in
@@ -71,6 +74,11 @@ struct RootlessCgroupTests {
 final class DelegatedCgroup: Sendable {
     let path: String
     let controllers: [String]
+
+    /// Whether one that is delegated here comes with controllers: on a pure v2 host.
+    static let handsDown: Bool = {
+        do { return !(try CgroupLayout.discover().unifiedControllers.isEmpty) } catch { return false }
+    }()
 
     init(to uid: UInt32) throws {
         var layout = try CgroupLayout.discover()

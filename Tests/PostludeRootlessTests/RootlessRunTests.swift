@@ -7,7 +7,8 @@ import Testing
 @Suite(.enabled(if: RootlessAgent.isAble, "needs root and the programs"), .timeLimit(.minutes(5)))
 struct RootlessRunTests {
     @Test func `init, main, a sidecar and a hook run isolated, and their receipts say how`() async throws {
-        try await RootlessAgent.run { agent async throws in
+        // More than a small host has, for what a hook may use by its profile.
+        try await RootlessAgent.run(configuration: "memory: 64Gi\ncpus: 16") { agent async throws in
             let text = """
                 version: 1.1
                 kind: operation
@@ -48,7 +49,9 @@ struct RootlessRunTests {
                 #expect(receipt.capabilities.count == 5 && receipt.capabilities.values.allSatisfy { $0 == 0 })
                 #expect(receipt.noNewPrivileges && receipt.seccompMode == 2 && receipt.seccompFilters == 1)
                 #expect(receipt.deviceIsolation == "private-dev" && receipt.deviceFilterPrograms.isEmpty)
-                #expect(receipt.landlock?.contains("own-signals") != false)
+                // Kernels before 6.12 have no scopes, and the receipt says "nothing" or less.
+                let landlock = receipt.landlock ?? "nothing"
+                #expect(landlock.contains("own-signals") || !landlock.contains("own-abstract-sockets"), "\(landlock)")
             }
             // Each in a user namespace of its own, which owns nothing of the others'. (Numbers are used again after an end.)
             #expect(steps[1].receipt?.namespaces["user"] != steps[2].receipt?.namespaces["user"])
