@@ -17,7 +17,12 @@ extension AttackTests {
         #expect(!rows.isEmpty)
         let stage = try AttackStage()
         // More than a small host has: the run beside and the attack are to run at once.
-        let agent = try RootlessAgent(uid: stage.fixture.user.uid, configuration: "cpus: 16\nmemory: 64Gi")
+        let agent = try RootlessAgent(
+            uid: stage.fixture.user.uid, configuration: "cpus: 16\nmemory: 64Gi",
+            profiles: { text in
+                // As many files as the attack makes there at most, or it would not meet the limit.
+                AttackStage.isEmulated ? text.replacing(/tmpInodes: [0-9]+/, with: "tmpInodes: 10000") : text
+            })
         do {
             try await attack(rows, agent, stage, place)
         } catch {
