@@ -20,8 +20,11 @@ extension AttackTests {
         let agent = try RootlessAgent(
             uid: stage.fixture.user.uid, configuration: "cpus: 16\nmemory: 64Gi",
             profiles: { text in
-                // As many files as the attack makes there at most, or it would not meet the limit.
-                AttackStage.isEmulated ? text.replacing(/tmpInodes: [0-9]+/, with: "tmpInodes: 10000") : text
+                // Fewer files than the attack makes there, or it would not meet the limit; and no more processes than an
+                // emulated machine ends in time.
+                AttackStage.isEmulated
+                    ? text.replacing(/tmpInodes: [0-9]+/, with: "tmpInodes: 10000")
+                        .replacing(/maxPIDs: [0-9]{4}/, with: "maxPIDs: 512") : text
             })
         do {
             try await attack(rows, agent, stage, place)
