@@ -219,7 +219,9 @@ struct ProcessScan: ~Copyable {
                 }
                 guard status.st_mode & S_IFMT == S_IFCHR else { return true }
                 let number = NodeNumber(major: deviceMajor(status.st_rdev), minor: deviceMinor(status.st_rdev))
-                if paths[number] != nil, !Self.isMerePath(name, in: directory) {
+                if paths[number] != nil, !Self.isMerePath(name, in: directory),
+                    Self.isStill(status.st_rdev, name, in: handle)
+                {
                     look.holds.insert(Hold(number: number, how: .descriptor))
                 }
                 return true
@@ -232,16 +234,25 @@ struct ProcessScan: ~Copyable {
         return look
     }
 
+    /// Whether the descriptor is the same device's after its flags were read: they may have been another file's that got
+    /// its number, as where a warden sets up steps. What cannot be told is taken for the same.
+    private static func isStill(_ device: dev_t, _ name: UnsafePointer<CChar>, in table: Int32) -> Bool {
+        var status = stat()
+        guard fstatat(table, name, &status, 0) == 0 else { return errno != ENOENT && errno != ESRCH }
+        return status.st_mode & S_IFMT == S_IFCHR && status.st_rdev == device
+    }
+
     /// Whether the descriptor stands for a path only (O_PATH), as those do that nodes are shown to a step by: the device
     /// behind it is not open. What cannot be told is taken for open.
     private static func isMerePath(_ name: UnsafePointer<CChar>, in process: Int32) -> Bool {
         let file = openat(process, "fdinfo/\(String(cString: name))", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return false }
+        // Closed since it was listed, as a warden does while it sets up its steps: it holds nothing any more.
+        guard file >= 0 else { return errno == ENOENT || errno == ESRCH }
         defer { close(file) }
         // The flags are in the second line, right after the position.
         return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { buffer in
             let length = read(file, buffer.baseAddress, buffer.count)
-            guard length > 0 else { return false }
+            guard length > 0 else { return length < 0 && (errno == ENOENT || errno == ESRCH) }
             let text = String(decoding: buffer[..<length], as: UTF8.self)
             guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("flags:\t") }),
                 let flags = UInt32(line.dropFirst(7), radix: 8)
