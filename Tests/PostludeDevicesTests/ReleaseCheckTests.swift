@@ -1,15 +1,11 @@
 import Foundation
 import Glibc
 import PostludeCore
-import Synchronization
 import Testing
 
 @testable import PostludeDevices
 
 /// These tests hold and release devices that the whole machine shares, so they ask about their own process.
-/// Shared with a thread.
-private final class Flag: Sendable { let value = Atomic(false) }
-
 @Suite(.serialized, .enabled(if: isRoot)) struct ReleaseCheckTests {
     private let own = getpid()
 
@@ -42,33 +38,6 @@ private final class Flag: Sendable { let value = Atomic(false) }
         #expect(try ReleaseCheck.holders(of: loop, excluding: protected.union([own])).allSatisfy { $0.pid != own })
         close(descriptor)
         #expect(try holders(of: loop).allSatisfy { $0.pid != own })
-    }
-
-    @Test func `who takes up and lays down mere paths of a device does not hold it`() throws {
-        let directory = try TemporaryDirectory()
-        let node = try directory.node("churned", S_IFCHR, major: 1, minor: 7)
-        let full = try device("/dev/full")
-        let isDone = Flag()
-        try withExtendedLifetime(directory) {
-            let thread = Thread {
-                // As a warden that sets up steps (O_PATH): the number of a closed descriptor is at once another file's.
-                while !isDone.value.load(ordering: .relaxed) {
-                    close(open(node, 0o10000000 | O_CLOEXEC))
-                    close(open("/dev/null", O_RDWR | O_CLOEXEC))
-                }
-                isDone.value.store(false, ordering: .relaxed)
-            }
-            thread.start()
-            defer {
-                isDone.value.store(true, ordering: .relaxed)
-                while isDone.value.load(ordering: .relaxed) { usleep(100) }
-            }
-            for _ in 0..<300 {
-                let mine = try holders(of: full).filter { $0.pid == own }
-                #expect(mine.isEmpty)
-                if !mine.isEmpty { break }
-            }
-        }
     }
 
     @Test func `a mapping is found after its descriptor is closed`() throws {
