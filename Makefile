@@ -10,11 +10,12 @@ DESTDIR ?=
 RELEASE := -c release --static-swift-stdlib
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help build run test test-host test-fuzz test-guest bench format lint install clean setup setup-guest setup-bench
+.PHONY: help build run test test-host test-api test-fuzz test-guest crash bench format lint install clean setup setup-test setup-guest setup-bench
 
 help:
 	@echo "make run       run Examples/digits through real sandboxes, and show what became of it"
-	@echo "make test      every test, on this host and in a guest with pure cgroup v2, and 20 s of fuzzing"
+	@echo "make test      every test, on this host and in a guest with pure cgroup v2, the API by schemathesis, 20 s of fuzzing"
+	@echo "make crash     kill agents and wardens ROUNDS times (5000) under load, and check what is left"
 	@echo "make bench     the benchmark table (README.md)"
 	@echo "make format    format the sources; make lint only looks"
 	@echo "make install   programs, profiles and the systemd unit (PREFIX, SYSCONFDIR, UNITDIR, DESTDIR)"
@@ -22,6 +23,9 @@ help:
 
 setup:
 	@.ci/packages build
+
+setup-test: setup
+	@.ci/packages test
 
 setup-guest: setup
 	@.ci/packages guest
@@ -35,17 +39,25 @@ build: setup
 run: build
 	Examples/digits/run.sh
 
-test: test-host test-fuzz test-guest
-	@cat .build/test/host.closing .build/test/guest.closing .build/test/fuzz.closing
+test: test-host test-api test-fuzz test-guest
+	@cat .build/test/host.closing .build/test/api.closing .build/test/guest.closing .build/test/fuzz.closing
 
-test-host: setup
+test-host: setup-test
 	@.ci/test-host $(SWIFT)
+
+test-api: setup-test
+	@.ci/test-api $(SWIFT)
 
 test-fuzz: setup
 	@.ci/test-fuzz $(SWIFT)
 
 test-guest: setup-guest
 	@.ci/test-guest $(SWIFT)
+
+ROUNDS ?= 5000
+crash: setup
+	$(SWIFT) build
+	.build/debug/postlude-crash --profiles profiles --kills $(ROUNDS)
 
 bench: setup-bench
 	$(SWIFT) build $(RELEASE)
@@ -62,7 +74,7 @@ install: setup
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/postlude $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(SYSCONFDIR)/postlude
 	install -s -m 755 .build/release/postlude .build/release/postluded .build/release/postlude-warden \
-		$(DESTDIR)$(PREFIX)/bin
+		.build/release/postlude-output $(DESTDIR)$(PREFIX)/bin
 	cp -R --no-preserve=ownership profiles $(DESTDIR)$(PREFIX)/share/postlude
 	sed 's#@PREFIX@#$(PREFIX)#g' .ci/postluded.service.in > $(DESTDIR)$(UNITDIR)/postluded.service
 

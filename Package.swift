@@ -28,8 +28,9 @@ func test(_ name: String, _ dependencies: [Target.Dependency], excluding: [Strin
 let tests: [Target] = [
     test("ArchitectureTests", []),
     test("PostludeCoreTests", ["PostludeCore"]),
-    test("PostludeSpecTests", ["PostludeSpec", "PostludeCore"], excluding: ["Corpus", "Fixtures"]),
+    test("PostludeSpecTests", ["PostludeSpec", "PostludeCore"], excluding: ["Corpus", "Fixtures", "Oracle"]),
     test("PostludePlanTests", ["PostludePlan"]),
+    test("PostludeFailpointsTests", ["PostludeFailpoints"]),
     test("PostludeLinuxTests", ["PostludeLinux", "CLinux"]),
     test("PostludeWardenTests", ["PostludePlan", "PostludeLinux", "CLinux"]),
     test(
@@ -44,8 +45,11 @@ let tests: [Target] = [
             logging, grdb,
         ]),
     test("PostludeThreadsTests", ["PostludeThreads"]),
+    test("PostludeImagesTests", ["PostludeImages", "PostludeCore"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
-    test("PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", logging]),
+    test(
+        "PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", "CLinux", logging],
+        excluding: ["Receivers"]),
     test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux"]),
     .testTarget(
         name: "PostludeAttackTests",
@@ -73,6 +77,7 @@ let package = Package(
         .executable(name: "postlude", targets: ["postlude"]),
         .executable(name: "postluded", targets: ["postluded"]),
         .executable(name: "postlude-warden", targets: ["PostludeWarden"]),
+        .executable(name: "postlude-output", targets: ["PostludeOutput"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -90,23 +95,34 @@ let package = Package(
         .target(name: "PostludeCore", swiftSettings: house),
         .target(name: "PostludeSpec", dependencies: ["PostludeCore", "Yams"], swiftSettings: house),
         .target(name: "PostludeThreads", dependencies: ["CLinux"], swiftSettings: house),
+        .target(name: "PostludeFailpoints", swiftSettings: house),
         .target(name: "PostludePlan", swiftSettings: house),
         .target(name: "PostludeLinux", dependencies: ["CLinux"], swiftSettings: house),
         .executableTarget(
             name: "PostludeWarden", dependencies: ["PostludePlan", "PostludeLinux"], swiftSettings: staticWarden,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
+        // Runs inside sandboxes, where nothing says which libraries there are.
+        .executableTarget(
+            name: "PostludeOutput", dependencies: ["PostludeCore"], swiftSettings: staticWarden,
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
         .target(
             name: "PostludeSandbox",
-            dependencies: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
+            dependencies: [
+                "PostludeCore", "PostludeFailpoints", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp",
+            ],
             swiftSettings: house),
         .target(name: "PostludeDevices", dependencies: ["PostludeCore", "CLinux"], swiftSettings: house),
-        .target(name: "PostludeStore", dependencies: ["PostludeCore", "PostludeThreads", grdb], swiftSettings: house),
+        .target(
+            name: "PostludeStore", dependencies: ["PostludeCore", "PostludeFailpoints", "PostludeThreads", grdb],
+            swiftSettings: house),
+        .target(
+            name: "PostludeImages", dependencies: ["PostludeCore", "PostludeLinux", "PostludeThreads"],
+            swiftSettings: house),
         .target(
             name: "PostludeEngine",
             dependencies: [
-                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
-                "PostludeThreads",
-                logging, lifecycle,
+                "PostludeCore", "PostludeFailpoints", "PostludeSpec", "PostludeSandbox", "PostludeImages",
+                "PostludeDevices", "PostludeStore", "PostludeThreads", logging, lifecycle,
             ], swiftSettings: house),
         .target(name: "PostludeReports", dependencies: ["PostludeCore"], swiftSettings: house),
         .target(
@@ -115,7 +131,7 @@ let package = Package(
             name: "PostludeServer",
             dependencies: [
                 "PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", "PostludeThreads", hummingbird,
-                httpTypes, logging, lifecycle, nioCore, nioPosix,
+                httpTypes, logging, lifecycle, nioCore, nioHTTP1, nioPosix,
             ],
             swiftSettings: house),
         .target(
@@ -127,12 +143,18 @@ let package = Package(
             name: "postluded",
             dependencies: [
                 "PostludeCore", "PostludeSpec", "PostludeAPI", "PostludeServer", "PostludeEngine", "PostludeSandbox",
-                "PostludeDevices", "PostludeStore", "PostludeThreads", argumentParser, logging, lifecycle,
+                "PostludeDevices", "PostludeStore", "PostludeThreads", "PostludeFailpoints", argumentParser, logging,
+                lifecycle,
             ], swiftSettings: house),
         .executableTarget(
             name: "postlude-bench",
             dependencies: ["PostludeCore", "PostludeDevices", "PostludeSandbox", "PostludeSpec", "PostludeAPI"],
             path: "Benchmarks", exclude: ["run.sh"], swiftSettings: house),
+        // Kills real agents and wardens under load, and holds what is left against what the design promises.
+        .executableTarget(
+            name: "postlude-crash",
+            dependencies: ["PostludeAPI", "PostludeCore", "PostludeFailpoints", "PostludeSandbox", "CLinux", grdb],
+            path: "Tests/crash/Sources", swiftSettings: house),
         // The warden with one layer of the isolation left out, to learn what each is needed for; for the tests only.
         .executableTarget(
             name: "postlude-knockout", dependencies: ["PostludePlan", "PostludeLinux"], path: "Tests/KnockoutWarden",

@@ -40,6 +40,25 @@ struct Child {
         return elapsed
     }
 
+    /// Runs it once; what it printed, by way of a file in the directory. Throws when it fails.
+    func output(by directory: String) throws -> String {
+        let file = "\(directory)/output.\(getpid())"
+        defer { unlink(file) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 1, file, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        var status: Int32 = 0
+        let pid = try Self.spawn(arguments, &actions)
+        while waitpid(pid, &status, 0) < 0 {
+            guard errno == EINTR else { throw BenchmarkError("waitpid: \(String(cString: strerror(errno)))") }
+        }
+        guard status == 0, let text = contents(file) else {
+            throw BenchmarkError("\(arguments.joined(separator: " ")) ended with wait status \(status)")
+        }
+        return text
+    }
+
     static func spawn(_ arguments: [String], _ actions: inout posix_spawn_file_actions_t) throws -> pid_t {
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
         argv.append(nil)

@@ -1,6 +1,6 @@
 import Glibc
 
-/// `postlude-bench [--programs DIR] [--profiles DIR] [--rounds N] launch|ablation|scan|agent ...`: measures, prints tables.
+/// `postlude-bench [--programs DIR] [--profiles DIR] [--rounds N] launch|ablation|scan|spec|agent|attack ...`: measures, prints tables.
 @main struct Main {
     static func main() async {
         do {
@@ -23,15 +23,17 @@ import Glibc
             case "--profiles": places.profiles = try value(&arguments, of: argument)
             case "--rounds": rounds = try number(&arguments, of: argument)
             case "--idle": idleSeconds = try number(&arguments, of: argument)
-            case "launch", "ablation", "agent", "scan": sections.append(argument)
+            case "launch", "ablation", "agent", "scan", "spec", "attack": sections.append(argument)
             default: throw BenchmarkError("unknown argument '\(argument)'")
             }
         }
-        for section in sections.isEmpty ? ["launch", "ablation", "scan", "agent"] : sections {
+        for section in sections.isEmpty ? ["launch", "ablation", "scan", "spec", "agent", "attack"] : sections {
             switch section {
             case "launch": try await LaunchBenchmark(places: places, rounds: rounds).run()
             case "ablation": try await AblationBenchmark(places: places, rounds: rounds).run()
             case "scan": try await ScanBenchmark(rounds: rounds).run()
+            case "attack": try await AttackBenchmark(places: places, rounds: rounds).run()
+            case "spec": try SpecBenchmark(rounds: rounds).run()
             case _:
                 try await AgentBenchmark(places: places, rounds: rounds, idleSeconds: idleSeconds).run()
             }

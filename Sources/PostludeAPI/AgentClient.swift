@@ -24,15 +24,30 @@ public struct AgentClient: Sendable {
                 body: try encoded(submission)))
     }
 
-    /// Runs newest first: the caller's own, or everybody's for an administrator.
-    public func runs(includeHooks: Bool = true, limit: Int? = nil, user: String? = nil) async throws -> [RunSummary] {
-        let list: RunList = try await call(
+    /// Runs newest first: the caller's own, or everybody's for an administrator. `next` of the answer is the filter's
+    /// `before` for the page that follows.
+    public func list(_ filter: RunFilter = RunFilter(), limit: Int? = nil) async throws -> RunList {
+        let statuses = filter.statuses.map { $0.map(\.rawValue).sorted().joined(separator: ",") }
+        return try await call(
             Transport.Request(
                 target: RequestTarget(
                     "runs",
-                    query: [("hooks", includeHooks ? nil : "false"), ("limit", limit.map(String.init)), ("user", user)])
-            ))
-        return list.runs
+                    query: [
+                        ("hooks", filter.includesHooks ? nil : "false"), ("limit", limit.map(String.init)),
+                        ("user", filter.user), ("project", filter.project), ("queue", filter.queue),
+                        ("status", statuses), ("before", filter.before?.description),
+                    ])))
+    }
+
+    /// As `list`, one page of it.
+    public func runs(_ filter: RunFilter = RunFilter(), limit: Int? = nil) async throws -> [RunSummary] {
+        try await list(filter, limit: limit).runs
+    }
+
+    /// Has a copy of the database written while work goes on, and gives its path; for administrators.
+    public func backUp() async throws -> String {
+        let answer: BackupAnswer = try await call(Transport.Request(method: .POST, target: RequestTarget("backup")))
+        return answer.path
     }
 
     /// The run whose id starts so; `prefix` is a whole id or any unambiguous start of one.
@@ -40,9 +55,60 @@ public struct AgentClient: Sendable {
         try await call(Transport.Request(target: RequestTarget("runs", prefix)))
     }
 
+    /// Lets a run that is held go on, and gives it as it is then.
+    public func approve(_ prefix: String) async throws -> RunDetail {
+        try await call(Transport.Request(method: .POST, target: RequestTarget("runs", prefix, "approve")))
+    }
+
     /// Asks for the run to be stopped, and gives it as it is then.
     public func stop(_ prefix: String) async throws -> RunDetail {
         try await call(Transport.Request(method: .POST, target: RequestTarget("runs", prefix, "stop")))
+    }
+
+    /// Keeps a run that waits from being started until `release`, and gives it as it is then.
+    public func hold(_ prefix: String) async throws -> RunDetail {
+        try await call(Transport.Request(method: .POST, target: RequestTarget("runs", prefix, "hold")))
+    }
+
+    public func release(_ prefix: String) async throws -> RunDetail {
+        try await call(Transport.Request(method: .POST, target: RequestTarget("runs", prefix, "release")))
+    }
+
+    /// Where a run stands that waits, and who has what it needs; nil when it does not wait.
+    public func wait(of prefix: String) async throws -> WaitReport? {
+        let answer: WaitAnswer = try await call(Transport.Request(target: RequestTarget("runs", prefix, "wait")))
+        return answer.wait
+    }
+
+    /// Maintenance windows that are not over.
+    public func maintenance() async throws -> [MaintenanceWindow] {
+        let list: MaintenanceList = try await get("maintenance")
+        return list.windows
+    }
+
+    /// Has nothing started but hook runs in that time; for administrators.
+    public func drain(from: Timestamp?, until: Timestamp?, reason: String) async throws -> [MaintenanceWindow] {
+        let query = [
+            ("from", from.map { String($0.microseconds) }), ("until", until.map { String($0.microseconds) }),
+            ("reason", reason.isEmpty ? nil : reason),
+        ]
+        let list: MaintenanceList = try await call(
+            Transport.Request(method: .POST, target: RequestTarget("maintenance", query: query)))
+        return list.windows
+    }
+
+    /// Ends one maintenance window, or all; gives those that it ended.
+    public func endMaintenance(_ id: Int64?) async throws -> [MaintenanceWindow] {
+        let list: MaintenanceList = try await call(
+            Transport.Request(
+                method: .DELETE, target: RequestTarget("maintenance", query: [("id", id.map(String.init))])))
+        return list.windows
+    }
+
+    /// Runs one hook of a finished run again, and gives the new hook run.
+    public func rerun(_ prefix: String, hook: String) async throws -> RunDetail {
+        try await call(
+            Transport.Request(method: .POST, target: RequestTarget("runs", prefix, "rerun", query: [("hook", hook)])))
     }
 
     public func devices() async throws -> [DeviceStatus] {
@@ -55,6 +121,19 @@ public struct AgentClient: Sendable {
         let list: DeviceList = try await call(
             Transport.Request(method: .POST, target: RequestTarget("devices", "recheck")))
         return list.devices
+    }
+
+    /// The images that the agent has unpacked.
+    public func images() async throws -> [ImageRecord] {
+        let list: ImageList = try await get("images")
+        return list.images
+    }
+
+    /// Has images removed that no run uses, and gives those that are left; for administrators.
+    public func pruneImages() async throws -> [ImageRecord] {
+        let list: ImageList = try await call(
+            Transport.Request(method: .POST, target: RequestTarget("images", "prune")))
+        return list.images
     }
 
     public func doctor() async throws -> [HostCheck] {
@@ -114,28 +193,40 @@ public struct AgentClient: Sendable {
     }
 
     private func call<Answer: Decodable>(_ request: Transport.Request) async throws -> Answer {
-        var status = 0
         var body = ByteBuffer()
-        try await transport.send(request) {
-            status = $0.status
-        } body: {
-            body.writeImmutableBuffer($0)
-        }
-        guard status < 400 else { throw refusal(status, body) }
+        try await send(request) { body.writeImmutableBuffer($0) }
         return try decoded(Answer.self, from: body.readableBytesView)
     }
 
     private func stream(
         _ target: RequestTarget, headers: [(String, String)] = [], to receive: (ByteBuffer) async throws -> Void
     ) async throws {
-        var status = 0
-        var refused = ByteBuffer()
-        try await transport.send(Transport.Request(target: target, headers: headers, deadline: nil)) {
-            status = $0.status
-        } body: { buffer in
-            if status < 400 { try await receive(buffer) } else { refused.writeImmutableBuffer(buffer) }
+        try await send(Transport.Request(target: target, headers: headers, deadline: nil), to: receive)
+    }
+
+    /// Gives the answer's body to `receive`. What is refused because too much comes at once was not begun, so it is asked
+    /// again when the agent says, for half a minute in all.
+    private func send(
+        _ request: Transport.Request, to receive: (ByteBuffer) async throws -> Void
+    ) async throws {
+        var patience = 30
+        while true {
+            var status = 0
+            var retryAfter: Int?
+            var refused = ByteBuffer()
+            try await transport.send(request) {
+                status = $0.status
+                retryAfter = $0.headers.first(name: "retry-after").flatMap(Int.init)
+            } body: { buffer in
+                if status < 400 { try await receive(buffer) } else { refused.writeImmutableBuffer(buffer) }
+            }
+            guard status >= 400 else { return }
+            guard let seconds = retryAfter.map({ max(1, $0) }), seconds <= patience else {
+                throw refusal(status, refused)
+            }
+            patience -= seconds
+            try await Task.sleep(for: .seconds(seconds))
         }
-        guard status < 400 else { throw refusal(status, refused) }
     }
 
     private func refusal(_ status: Int, _ body: ByteBuffer) -> ClientError {

@@ -26,6 +26,15 @@ public struct Installation: Hashable, Sendable {
             ?? Self.existing("\(Self.parent(of: binaries))/libexec/postlude/postlude-warden", mode: X_OK)
     }
 
+    /// What runs write outputs with: beside this one, or in `../libexec/postlude`.
+    public var outputCommand: String? {
+        executable("postlude-output")
+            ?? Self.existing("\(Self.parent(of: binaries))/libexec/postlude/postlude-output", mode: X_OK)
+    }
+
+    /// The directory of the Python module that does the same; it comes with the profiles.
+    public var python: String? { profiles.flatMap { Self.existing("\($0)/python", mode: R_OK) } }
+
     /// The directory with `sandbox`, `seccomp` and `hub`: `../share/postlude/profiles` of an installation, or the
     /// `profiles` of the source tree the executable was built in.
     public var profiles: String? {

@@ -22,6 +22,25 @@ public enum Wire {
         return try decoder.decode(type, from: Data(bytes))
     }
 
+    /// A value together with the keys that its object has, those that the type does not know among them.
+    public struct Keyed<Value: Decodable>: Decodable {
+        public let value: Value
+        public let keys: Set<String>
+
+        public init(from decoder: any Decoder) throws {
+            value = try Value(from: decoder)
+            keys = Set(try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue))
+        }
+    }
+
+    private struct AnyKey: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init?(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
     /// A decoding error in words that name the place: `at 'params.lr': expected String`.
     public static func explain(_ error: any Error) -> String {
         guard let error = error as? DecodingError else { return "\(error)" }

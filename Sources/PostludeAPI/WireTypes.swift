@@ -8,6 +8,10 @@ public enum API {
     public static let maximumRequestBytes = 4 << 20
     /// The header by which a repeated submit is known, for clients that do not put the key into the submission.
     public static let idempotencyHeader = "Idempotency-Key"
+    /// The longest idempotency key, in bytes.
+    public static let maximumKeyBytes = 255
+    /// The largest head of a request, in bytes: the request line, or all header fields together.
+    public static let maximumHeadBytes = 64 << 10
 }
 
 /// What the agent answers when it does not do what was asked; the body of every response with a status of 400 or more.
@@ -31,14 +35,46 @@ public struct ErrorEnvelope: Hashable, Sendable, Codable {
 public struct RunList: Hashable, Sendable, Codable {
     /// Newest first.
     public var runs: [RunSummary]
+    /// `before` of the request that gets the next page; nil when there is none.
+    public var next: RunID?
 
-    public init(runs: [RunSummary]) { self.runs = runs }
+    public init(runs: [RunSummary], next: RunID? = nil) {
+        self.runs = runs
+        self.next = next
+    }
 }
 
 public struct DeviceList: Hashable, Sendable, Codable {
     public var devices: [DeviceStatus]
 
     public init(devices: [DeviceStatus]) { self.devices = devices }
+}
+
+public struct ImageList: Hashable, Sendable, Codable {
+    public var images: [ImageRecord]
+
+    public init(images: [ImageRecord]) { self.images = images }
+}
+
+/// Times in which nothing is started but hook runs, the earliest first.
+public struct MaintenanceList: Hashable, Sendable, Codable {
+    public var windows: [MaintenanceWindow]
+
+    public init(windows: [MaintenanceWindow]) { self.windows = windows }
+}
+
+/// Where a copy of the database was written, on the agent's host.
+public struct BackupAnswer: Hashable, Sendable, Codable {
+    public var path: String
+
+    public init(path: String) { self.path = path }
+}
+
+/// Why a run waits; empty for one that does not.
+public struct WaitAnswer: Hashable, Sendable, Codable {
+    public var wait: WaitReport?
+
+    public init(wait: WaitReport?) { self.wait = wait }
 }
 
 public struct UsageList: Hashable, Sendable, Codable {

@@ -56,6 +56,9 @@ struct EventText {
             return "step \(style.bold(subject)) \(event.what.visible)" + (detail.isEmpty ? "" : ": \(detail)")
         case .device: return device(event, subject, detail)
         case .hook: return hook(event, subject, detail)
+        case .child:
+            let status = RunStatus(rawValue: event.what)?.coloured(style) ?? event.what.visible
+            return "run \(style.bold(subject)) \(status)" + (RunID(event.detail).map { "  -> \($0.short)" } ?? "")
         }
     }
 

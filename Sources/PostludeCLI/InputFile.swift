@@ -100,6 +100,8 @@ enum InputFile {
         }
     }
 
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
     /// The directory that relative references in the file start from.
     static func directory(of path: String) -> String {
         guard path != "-", let slash = path.lastIndex(of: "/") else { return "." }

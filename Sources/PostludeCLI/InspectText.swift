@@ -14,6 +14,7 @@ struct InspectText {
             let title = detail.attempts.count > 1 ? "Attempt \(attempt.number)" : "Steps"
             lines += section(title, attempt.steps.flatMap(step) + attempt.leases.flatMap(lease))
         }
+        lines += section("Runs", children(detail))
         lines += section("Hooks", detail.hooks.flatMap(hook))
         let notes = detail.notes.map { note in
             (note.place.map { "\($0): " } ?? "") + "\(note.severity.rawValue): \(note.message.visible) [\(note.code)]"
@@ -35,12 +36,17 @@ struct InspectText {
         if let upstream = run.upstream {
             rows.append(("Hook of", "\(upstream) (\(run.hookName?.visible ?? "unnamed"))"))
         }
+        if let parent = run.parent { rows.append(("Run of", "\(parent) (\(run.childName?.visible ?? "unnamed"))")) }
         rows += [
             ("Created", Units.timestamp(run.createdAt)), ("Queued", Units.timestamp(run.queuedAt)),
             ("Started", Units.timestamp(run.startedAt)), ("Finished", Units.timestamp(run.finishedAt)),
-            ("Artifacts", detail.artifacts.visible),
+            ("Artifacts", detail.artifacts.visible + size(of: detail)),
         ]
         return rows.map { name, value in "\((name + ":").padded(to: 11)) \(value)" }
+    }
+
+    private func size(of detail: RunDetail) -> String {
+        detail.attempts.last?.artifactsBytes.map { " (\(Units.bytes($0)) on disk)" } ?? ""
     }
 
     private func conditions(_ conditions: [RunCondition]) -> [String] {
@@ -83,6 +89,7 @@ struct InspectText {
             "  receipt  profile \(receipt.profile.visible), uid \(receipt.uid), gid \(receipt.gid),"
                 + " groups [\(receipt.groups.map(String.init).joined(separator: " "))],"
                 + " no_new_privs \(receipt.noNewPrivileges ? "yes" : "no")",
+            "    root          \((receipt.root?.words ?? "the host's").visible)",
             "    namespaces    \(pairs(receipt.namespaces.mapValues(String.init)).visible)"
                 + (receipt.sharedNamespaces.isEmpty
                     ? "" : "; the host's: \(receipt.sharedNamespaces.joined(separator: " "))"),
@@ -102,6 +109,9 @@ struct InspectText {
         // A user namespace of its own is an agent's without root, where nobody leaves a group.
         if receipt.namespaces["user"] != nil, !receipt.sharedNamespaces.contains("user") {
             lines.append("    groups        the agent's user's: without root none can be left")
+        }
+        if receipt.coreScheduling == true {
+            lines.append("    cores         run nothing else beside this step (core scheduling)")
         }
         if let accounting = receipt.accounting, accounting != "cgroup" {
             lines.append("    accounting    \(accounting.visible) of the step's first process and all that it reaped")
@@ -126,6 +136,25 @@ struct InspectText {
         return [line] + lease.evidence.map { "  " + RunTable.holder($0) }
     }
 
+    private func children(_ detail: RunDetail) -> [String] {
+        guard let children = detail.children else { return [] }
+        let counts = (detail.childCounts ?? [:]).sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        let total = (detail.childCounts ?? [:]).values.reduce(0, +)
+        var lines = [counts.isEmpty ? "none yet" : counts.joined(separator: ", ")]
+        lines +=
+            TextTable(
+                [.init("RUN"), .init("NAME", limit: 40), .init("STATUS"), .init("WHY", limit: 60)],
+                rows: children.map {
+                    [
+                        $0.id.short, $0.childName ?? $0.name, $0.status.rawValue,
+                        $0.message.isEmpty ? $0.reason : $0.message,
+                    ]
+                }
+            ).lines
+        if total > children.count { lines.append("and \(total - children.count) more") }
+        return lines
+    }
+
     private func hook(_ hook: HookRecord) -> [String] {
         let outcome = hook.outcome.map { $0.words(style) } ?? "not decided"
         let run = hook.run.map { " -> \($0.short)" + (hook.status.map { " \($0.coloured(style))" } ?? "") } ?? ""
@@ -143,6 +172,17 @@ extension RunStatus {
         case .stopped, .skipped, .warning, .unschedulable, .retrying, .stopping: style.yellow(rawValue)
         case .created, .onSchedule, .resuming, .compiled, .queued, .scheduled, .starting, .running, .processing:
             style.cyan(rawValue)
+        }
+    }
+}
+
+extension RootSource {
+    /// Such as `oci sha256:... (image python:3.11, from /srv/images/python)`.
+    var words: String {
+        switch kind {
+        case .host: return "the host's" + (image.map { ", for the image \($0)" } ?? "")
+        case .directory: return "the directory \(path ?? "?"), for the image \(image ?? "?")"
+        case .oci: return "\(digest ?? "?"), for the image \(image ?? "?"), from the layout \(path ?? "?")"
         }
     }
 }

@@ -61,11 +61,24 @@ struct SubmissionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Submitting again with the same key gives the same run.", valueName: "key"))
     var idempotencyKey: String?
 
+    @Flag(help: "Leave the operation's hooks out.")
+    var noHooks = false
+
+    @Option(help: "The queue, in place of the one that the file names.")
+    var queue: String?
+
+    @Flag(help: "Keep the run from being started until `postlude release`.")
+    var hold = false
+
     func submission() throws -> Submission {
-        try SubmissionFile(path: file).submission(
+        var submission = try SubmissionFile(path: file).submission(
             params: params, name: name, project: project,
             // A request that is sent again after a lost connection must not run twice.
             idempotencyKey: idempotencyKey ?? RunID.random().description)
+        if noHooks { submission.withoutHooks = true }
+        submission.queue = queue
+        if hold { submission.hold = true }
+        return submission
     }
 }
 

@@ -21,8 +21,11 @@ public struct RootCommand: AsyncParsableCommand {
         version: "postlude \(Version.current)",
         subcommands: [
             RunCommand.self, SubmitCommand.self, PSCommand.self, LogsCommand.self, InspectCommand.self,
-            StopCommand.self,
-            ReportCommand.self, ValidateCommand.self, DoctorCommand.self, DevicesCommand.self, VersionCommand.self,
+            ExplainCommand.self, RerunCommand.self, StopCommand.self, ApproveCommand.self, HoldCommand.self,
+            ReleaseCommand.self, DrainCommand.self, BackupCommand.self, ReportCommand.self, ValidateCommand.self,
+            SchemaCommand.self,
+            HubCommand.self, DoctorCommand.self, DevicesCommand.self, ImagesCommand.self,
+            VersionCommand.self,
         ])
 
     public init() {}

@@ -9,8 +9,9 @@ enum RunTable {
             .init("DEVICES", limit: 30),
             .init("WAITED", .trailing), .init("TOOK", .trailing), .init("AGE", .trailing), .init("WHY", limit: 60),
         ])
+        let runs = inOrder(runs)
         for run in runs {
-            let name = run.hookName.map { "↳ \($0)" + (run.upstream.map { " of \($0.short)" } ?? "") } ?? run.name
+            let name = name(run)
             table.rows.append([
                 run.id.short, name, run.status.rawValue, run.user, run.devices.joined(separator: " "),
                 Units.duration(waited(run, now: now)), Units.duration(took(run, now: now)),
@@ -22,6 +23,33 @@ enum RunTable {
             // The id, the name and the status are the first columns; colour only marks what needs attention.
             return run.status.isFinal && run.status != .succeeded ? style.red(line) : line
         }
+    }
+
+    /// A child in one line: `evaluate af44fa4c failed: exit 1`.
+    static func line(_ child: RunSummary, _ style: Style) -> String {
+        let why = child.status == .succeeded ? "" : child.message.isEmpty ? child.reason : child.message
+        return "\((child.childName ?? child.name).visible) \(child.id.short) \(child.status.coloured(style))"
+            + (why.isEmpty ? "" : ": \(why.visible)")
+    }
+
+    private static func name(_ run: RunSummary) -> String {
+        if let hook = run.hookName { return "↳ \(hook)" + (run.upstream.map { " of \($0.short)" } ?? "") }
+        if let child = run.childName { return "├ \(child)" + (run.parent.map { " of \($0.short)" } ?? "") }
+        switch run.kind {
+        case "matrix", "dag", "schedule", "service": return "\(run.name) (\(run.kind ?? ""))"
+        case _: return run.name
+        }
+    }
+
+    /// As they came, but that a parent's children stand below it, first ones first.
+    static func inOrder(_ runs: [RunSummary]) -> [RunSummary] {
+        let listed = Set(runs.map(\.id))
+        var children: [RunID: [RunSummary]] = [:]
+        for run in runs.reversed() {
+            if let parent = run.parent, listed.contains(parent) { children[parent, default: []].append(run) }
+        }
+        func withChildren(_ run: RunSummary) -> [RunSummary] { [run] + (children[run.id] ?? []).flatMap(withChildren) }
+        return runs.filter { run in run.parent.map { !listed.contains($0) } ?? true }.flatMap(withChildren)
     }
 
     private static func waited(_ run: RunSummary, now: Timestamp) -> Double? {
@@ -62,6 +90,19 @@ enum RunTable {
             lines.append("\(status.device.id) is held by:")
             lines += status.evidence.map { "  " + holder($0) }
         }
+        return lines
+    }
+
+    static func lines(_ images: [ImageRecord], now: Timestamp, style: Style) -> [String] {
+        var table = TextTable([.init("IMAGE"), .init("SIZE", .trailing), .init("LAST USED", .trailing), .init("STATE")])
+        for image in images {
+            table.rows.append([
+                image.digest, Units.bytes(image.bytes), Units.duration(now.seconds(since: image.usedAt)) + " ago",
+                image.isInUse ? "in use" : "",
+            ])
+        }
+        var lines = table.lines
+        if !lines.isEmpty { lines[0] = style.bold(lines[0]) }
         return lines
     }
 

@@ -16,18 +16,26 @@ struct SubmissionFile {
             idempotencyKey: idempotencyKey)
     }
 
-    /// The files that `pathRef`s name, from the operation file's own directory.
+    /// The files that `pathRef`s and presets name, from the operation file's own directory.
     private func references(in text: String) throws(CommandFailure) -> [String: String] {
         var texts: [String: String] = [:]
+        let directory = InputFile.directory(of: path)
         for reference in OperationReader.references(in: text, path: path) {
             let isAbsolute = reference.hasPrefix("/")
             do {
                 texts[reference] = try InputFile.text(
-                    at: isAbsolute ? reference : InputFile.directory(of: path) + "/" + reference)
+                    at: isAbsolute ? reference : directory + "/" + reference)
             } catch {
                 throw CommandFailure(
                     error.exit, error.code, "'\(path)' refers to '\(reference)': \(error.message)", hint: error.hint,
                     details: error.details)
+            }
+        }
+        for source in [text] + texts.values {
+            for files in OperationReader.presetFiles(in: source, path: path) {
+                // A preset need not lie here: the site may have it.
+                guard let file = files.first(where: { InputFile.exists(directory + "/" + $0) }) else { continue }
+                texts[file] = try InputFile.text(at: directory + "/" + file)
             }
         }
         return texts

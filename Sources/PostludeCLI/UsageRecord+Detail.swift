@@ -15,6 +15,7 @@ extension UsageRecord {
                     queueSeconds: summary.queuedAt.flatMap { queued in placed?.seconds(since: queued) },
                     usage: step.usage, deviceSeconds: isMain ? attempt.leases.total(\.leasedSeconds) : nil,
                     releasingSeconds: isMain ? attempt.leases.total(\.releasingSeconds) : nil,
+                    artifactsBytes: isMain ? attempt.artifactsBytes : nil,
                     devices: attempt.leases.map(\.device), startedAt: step.startedAt, finishedAt: step.finishedAt)
             }
         }

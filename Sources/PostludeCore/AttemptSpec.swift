@@ -1,5 +1,5 @@
 /// Everything the sandbox needs to run one attempt: literal values only, every template already rendered.
-public struct AttemptSpec: Hashable, Sendable, Codable {
+public struct AttemptSpec: Hashable, Sendable {
     public var attempt: AttemptID
     public var user: UserIdentity
     public var profile: SandboxProfile
@@ -50,7 +50,7 @@ public struct UserIdentity: Hashable, Sendable, Codable {
 public enum StepRole: String, Hashable, Sendable, Codable { case initialize = "init", main, sidecar }
 
 /// One program of an attempt.
-public struct StepSpec: Hashable, Sendable, Codable {
+public struct StepSpec: Hashable, Sendable {
     /// `init-0`, `main`, `sidecar-tensorboard`: the cgroup's and the log files' name. Letters, digits, `-`, `_`, `.`.
     public var name: String
     public var role: StepRole
@@ -66,11 +66,22 @@ public struct StepSpec: Hashable, Sendable, Codable {
     public var files: [String: String]
     /// Another network than the profile's, for the built-in git step only.
     public var network: SandboxProfile.Network?
+    /// Connections that it named.
+    public var connections: [String]
+    /// What it gets of them; their secrets are in nothing else that the agent makes of a run, and are never stored.
+    public var grants: [ConnectionGrant]
+    /// The image that it named; nil for none, which is the host's root.
+    public var image: String?
+    /// What that is by the agent's configuration.
+    public var root: RootSource
+    /// Where that root lies on the host (absolute, without links); nil for the host's own.
+    public var rootDirectory: String?
 
     public init(
         name: String, role: StepRole, command: [String], environment: [String: String] = [:],
         workingDirectory: String? = nil, limits: AttemptLimits = AttemptLimits(), getsDevices: Bool = false,
-        files: [String: String] = [:], network: SandboxProfile.Network? = nil
+        files: [String: String] = [:], network: SandboxProfile.Network? = nil, connections: [String] = [],
+        grants: [ConnectionGrant] = [], image: String? = nil, root: RootSource = .host, rootDirectory: String? = nil
     ) {
         self.name = name
         self.role = role
@@ -81,6 +92,11 @@ public struct StepSpec: Hashable, Sendable, Codable {
         self.getsDevices = getsDevices
         self.files = files
         self.network = network
+        self.connections = connections
+        self.grants = grants
+        self.image = image
+        self.root = root
+        self.rootDirectory = rootDirectory
     }
 }
 
@@ -109,10 +125,12 @@ public struct AttemptDirectories: Hashable, Sendable, Codable {
     public var workingBounds: [String]?
     /// More directories bound read-only (host path -> path inside): main's artifacts and logs for a hook.
     public var readOnly: [String: String]
+    /// Postlude's own files and directories that every step sees (host path -> path inside), read-only.
+    public var tools: [String: String]
 
     public init(
         attempt: String, artifacts: String, artifactsInside: String, working: String? = nil,
-        workingBounds: [String]? = nil, readOnly: [String: String] = [:]
+        workingBounds: [String]? = nil, readOnly: [String: String] = [:], tools: [String: String] = [:]
     ) {
         self.attempt = attempt
         self.artifacts = artifacts
@@ -120,5 +138,6 @@ public struct AttemptDirectories: Hashable, Sendable, Codable {
         self.working = working
         self.workingBounds = workingBounds
         self.readOnly = readOnly
+        self.tools = tools
     }
 }

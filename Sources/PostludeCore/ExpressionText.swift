@@ -56,21 +56,32 @@ enum ExpressionText {
 
     private static func appendQuoted(_ string: String, to text: inout String) {
         text += "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case _
-            where scalar.value < 0x20 || scalar.value == 0x7f || scalar.value == 0x2028 || scalar.value == 0x2029:
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
+        // Copied whole from one scalar that JSON writes otherwise to the next.
+        let scalars = string.unicodeScalars
+        var copied = scalars.startIndex
+        for index in scalars.indices {
+            guard let escape = escape(scalars[index]) else { continue }
+            text += string[copied..<index]
+            text += escape
+            copied = scalars.index(after: index)
         }
+        text += string[copied...]
         text += "\""
+    }
+
+    /// How a scalar is written in a text of JSON; nil for as it is.
+    private static func escape(_ scalar: Unicode.Scalar) -> String? {
+        switch scalar {
+        case "\"": return "\\\""
+        case "\\": return "\\\\"
+        case "\n": return "\\n"
+        case "\r": return "\\r"
+        case "\t": return "\\t"
+        case "\u{0}"..."\u{1f}", "\u{7f}", "\u{2028}", "\u{2029}":
+            let digits = String(scalar.value, radix: 16)
+            return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        default: return nil
+        }
     }
 
     /// Whether `part` occurs in `text`, byte by byte; linear in the text for each byte of the part.

@@ -25,7 +25,18 @@ extension HookResolution {
         /// Seconds from started to finished; nil when it never started.
         public var durationSeconds: Double?
         public var exit: ProcessExit?
+        /// What main's own step of the last attempt used.
         public var usage: StepUsage?
+        /// How many attempts were made; 0 when none ever was.
+        public var attempts: Int?
+        /// Whether the kernel killed something of main for want of memory; nil where nobody counts that (P9).
+        public var oomKilled: Bool?
+        /// Seconds that all attempts held devices, times devices, until main had ended; 0 when none was leased.
+        public var deviceSeconds: Double?
+        /// The end of main's output; nil when no step has run or the logs are gone.
+        public var logTail: LogTail?
+        /// For a parent: what became of its children; nil for a run that has none.
+        public var children: Value?
 
         public init(
             id: RunID, name: String, project: String, owner: String, kind: String = "job", status: RunStatus,
@@ -33,7 +44,8 @@ extension HookResolution {
             contextParams: [String: Value] = [:], inputDeclarations: [IODeclaration] = [],
             outputDeclarations: [IODeclaration] = [], createdAt: Timestamp? = nil, startedAt: Timestamp? = nil,
             finishedAt: Timestamp? = nil, waitSeconds: Double? = nil, durationSeconds: Double? = nil,
-            exit: ProcessExit? = nil, usage: StepUsage? = nil
+            exit: ProcessExit? = nil, usage: StepUsage? = nil, attempts: Int? = nil, oomKilled: Bool? = nil,
+            deviceSeconds: Double? = nil, logTail: LogTail? = nil, children: Value? = nil
         ) {
             self.id = id
             self.name = name
@@ -54,6 +66,11 @@ extension HookResolution {
             self.durationSeconds = durationSeconds
             self.exit = exit
             self.usage = usage
+            self.attempts = attempts
+            self.oomKilled = oomKilled
+            self.deviceSeconds = deviceSeconds
+            self.logTail = logTail
+            self.children = children
         }
     }
 }
@@ -61,12 +78,15 @@ extension HookResolution {
 extension HookResolution.MainContext {
     /// Polyaxon's default context params of a hook, each seen by templates only.
     public var defaultParams: [String: Value] {
-        [
+        var params: [String: Value] = [
             "name": .string(name), "uuid": .string(id.description), "kind": .string(kind),
             "status": .string(status.rawValue), "runtime": .string(kind), "wait_time": number(waitSeconds),
             "duration": number(durationSeconds), "inputs": .dict(inputs), "outputs": .dict(outputs),
             "condition": conditionValue,
         ]
+        // An extension: Polyaxon's hooks know nothing of children.
+        if let children { params["children"] = children }
+        return params
     }
 
     /// The last condition, in Polyaxon's words.
@@ -79,17 +99,6 @@ extension HookResolution.MainContext {
         ])
     }
 
-    /// Everything about main, for the JSON file that `POSTLUDE_CONTEXT` names. What is not known is null.
-    public var description: Value {
-        .dict(
-            defaultParams.merging([
-                "owner": .string(owner), "project": .string(project), "created_at": time(createdAt),
-                "started_at": time(startedAt), "finished_at": time(finishedAt), "exit": exitValue,
-                "usage": usageValue, "artifacts_path": .string(InsidePaths.artifacts(of: id)),
-                "outputs_path": .string(InsidePaths.outputs(of: id)), "logs_path": .string(InsidePaths.logs(of: id)),
-            ]) { _, new in new })
-    }
-
     /// What the templates of main's hooks see: main's names and `globals`, status and condition included.
     func runContext() throws(ExpressionError) -> RunContext {
         var globals = RunFacts.globals(id: id, name: name, project: project, owner: owner, createdAt: createdAt)
@@ -98,36 +107,15 @@ extension HookResolution.MainContext {
         globals["started_at"] = time(startedAt)
         globals["finished_at"] = time(finishedAt)
         globals["duration"] = number(durationSeconds)
+        globals["main"] = description
         return try RunContext(
             globals: globals, declarations: inputDeclarations, inputs: inputs, outputs: outputs,
             contextParams: contextParams)
     }
 
-    private var exitValue: Value {
-        switch exit {
-        case nil, .unknown?: .null
-        case .code(let code)?: .dict(["code": .int(Int64(code))])
-        case .signal(let signal, let coreDumped)?:
-            .dict(["signal": .int(Int64(signal)), "core_dumped": .bool(coreDumped)])
-        case .setupFailed(let stage, let errno, let detail)?:
-            .dict(["stage": .string(stage), "errno": .int(Int64(errno)), "detail": .string(detail)])
-        }
-    }
-
-    private var usageValue: Value {
-        guard let usage else { return .null }
-        return .dict([
-            "wall_seconds": number(usage.wallSeconds), "user_seconds": number(usage.userSeconds),
-            "system_seconds": number(usage.systemSeconds), "peak_memory_bytes": number(usage.peakMemoryBytes),
-            "max_rss_bytes": number(usage.maxRSSBytes), "oom_kills": number(usage.oomKills),
-            "forks_refused": number(usage.forksRefused), "log_bytes_dropped": number(usage.logBytesDropped),
-            "read_bytes": number(usage.readBytes), "written_bytes": number(usage.writtenBytes),
-        ])
-    }
-
-    private func time(_ timestamp: Timestamp?) -> Value { timestamp.map { .string($0.iso8601) } ?? .null }
-    private func number(_ value: Double?) -> Value { value.map(Value.double) ?? .null }
-    private func number(_ value: Int64?) -> Value { value.map(Value.int) ?? .null }
+    func time(_ timestamp: Timestamp?) -> Value { timestamp.map { .string($0.iso8601) } ?? .null }
+    func number(_ value: Double?) -> Value { value.map(Value.double) ?? .null }
+    func number(_ value: Int64?) -> Value { value.map(Value.int) ?? .null }
 }
 
 extension Operation {

@@ -12,39 +12,75 @@ public enum HookResolution {
         public var detail: String
         /// What to run. Its params are data: nothing in them is a template any more.
         public var operation: Operation?
+        /// How it came to that, step by step.
+        public var explanation: HookExplanation
 
-        public init(index: Int, outcome: HookRecord.Outcome, detail: String, operation: Operation? = nil) {
+        public init(
+            index: Int, outcome: HookRecord.Outcome, detail: String, operation: Operation? = nil,
+            explanation: HookExplanation
+        ) {
             self.index = index
             self.outcome = outcome
             self.detail = detail
             self.operation = operation
+            self.explanation = explanation
         }
     }
 
     /// Resolves every hook of a main that has a final status.
     public static func resolve(_ hooks: [Hook], main: MainContext) -> [Resolved] {
-        hooks.indices.map { resolve(hooks[$0], at: $0, main: main) }
+        let seen = Seen(main)
+        return hooks.indices.map { resolve(hooks[$0], at: $0, seen) }
     }
 
-    private static func resolve(_ hook: Hook, at index: Int, main: MainContext) -> Resolved {
-        guard hook.trigger.matches(main.status) else {
-            let detail = "\(main.status.rawValue) is not \(hook.trigger.rawValue)"
-            return Resolved(index: index, outcome: .triggerMismatch, detail: detail)
+    /// What every hook of one main sees, made once.
+    private struct Seen {
+        let main: MainContext
+        /// The names of its templates, or why there are none.
+        let context: Result<EvaluationContext, InputError>
+        let defaultParams: [String: Value]
+
+        init(_ main: MainContext) {
+            self.main = main
+            context = Result { () throws(InputError) in try HookResolution.evaluation(of: main) }
+            defaultParams = main.defaultParams
+        }
+    }
+
+    private static func resolve(_ hook: Hook, at index: Int, _ seen: Seen) -> Resolved {
+        let main = seen.main
+        let matches = hook.trigger.matches(main.status)
+        var explanation = HookExplanation(
+            trigger: hook.trigger, status: main.status, triggerMatches: matches,
+            condition: hook.conditions.map { HookExplanation.Condition(source: $0.source, place: $0.place) })
+        func resolved(_ outcome: HookRecord.Outcome, _ detail: String, _ operation: Operation? = nil) -> Resolved {
+            Resolved(
+                index: index, outcome: outcome, detail: detail, operation: operation, explanation: explanation)
+        }
+        guard matches else {
+            return resolved(.triggerMismatch, "\(main.status.rawValue) is not \(hook.trigger.rawValue)")
         }
         do throws(InputError) {
-            let context = try evaluation(of: main)
+            let context = try seen.context.get()
             var detail = "\(hook.trigger.rawValue)"
             if let condition = hook.conditions {
-                let shown = shown(condition, in: context)
-                guard try decides(condition, context, main) else {
-                    return Resolved(index: index, outcome: .conditionFalse, detail: shown)
-                }
+                explanation.condition?.operands = operands(of: condition, in: context)
+                let holds = try decides(condition, context, main)
+                explanation.condition?.holds = holds
+                let shown = explanation.condition?.words ?? condition.source
+                guard holds else { return resolved(.conditionFalse, shown) }
                 detail += "; " + shown
             }
-            let operation = try operation(for: hook, context, main)
-            return Resolved(index: index, outcome: .fired, detail: detail, operation: operation)
+            return resolved(.fired, detail, try operation(for: hook, context, seen, &explanation))
         } catch {
-            return Resolved(index: index, outcome: .error, detail: error.description)
+            explanation.errors = error.diagnostics
+            return resolved(.error, error.description)
+        }
+    }
+
+    private static func operands(of condition: Template, in context: EvaluationContext) -> [HookExplanation.Operand] {
+        Rendering.operands(of: condition, in: context).map { path, value in
+            HookExplanation.Operand(path, value.map { HookExplanation.shown($0) })
         }
     }
 
@@ -69,7 +105,7 @@ public enum HookResolution {
     }
 
     private static func operation(
-        for hook: Hook, _ context: EvaluationContext, _ main: MainContext
+        for hook: Hook, _ context: EvaluationContext, _ seen: Seen, _ explanation: inout HookExplanation
     )
         throws(InputError) -> Operation
     {
@@ -79,8 +115,9 @@ public enum HookResolution {
             var rendered = param
             do throws(ExpressionError) {
                 rendered.value = try Rendering.render(param, in: context)
+                explanation.params[name] = HookExplanation.shown(rendered.value)
             } catch {
-                problems.append(explained(error, main, context).diagnostic)
+                problems.append(explained(error, seen.main, context).diagnostic)
             }
             rendered.isTemplate = false
             params[name] = rendered
@@ -90,33 +127,14 @@ public enum HookResolution {
             // As in Polyaxon, main's facts win over params of the same name; but what the component declares as an
             // input is its own, and takes what the hook gives it.
             let declared = Set(hook.component.inputs.map(\.name))
-            for (name, value) in main.defaultParams where !declared.contains(name) {
+            for (name, value) in seen.defaultParams where !declared.contains(name) {
                 params[name] = Param(value: value, isTemplate: false, contextOnly: true)
             }
         }
         let operation = Operation(
-            name: hook.name, component: hook.component, params: params, hooks: [], queue: hook.queue)
+            name: hook.name, component: hook.component, params: params, hooks: hook.hooks ?? [], queue: hook.queue)
         _ = try Inputs.resolve(hook.component, params: operation.inputParams.mapValues(\.value))
         return operation
-    }
-
-    /// The condition as written, with the values of the names it reads.
-    private static func shown(_ condition: Template, in context: EvaluationContext) -> String {
-        let operands = Rendering.freeNames(of: condition).subtracting(RunContext.reservedNames).sorted().compactMap {
-            name -> String? in
-            guard let value = context.names[name] else { return nil }
-            return "\(name) = \(brief(value))"
-        }
-        return operands.isEmpty ? condition.source : "\(condition.source) with \(operands.joined(separator: ", "))"
-    }
-
-    private static func brief(_ value: Value) -> String {
-        do {
-            let text = try value.json()
-            return text.unicodeScalars.count > 80 ? String(text.unicodeScalars.prefix(80)) + "..." : text
-        } catch {
-            return value.typeName
-        }
     }
 
     /// Says so when a missing name is an output that main declares but did not write.

@@ -24,15 +24,20 @@ public enum Inputs {
         return values
     }
 
+    /// The code of a declared output that was not written.
+    public static let missingOutput = "outputs.missing"
+
     /// What is wrong with outputs a run wrote: required ones that are missing, and values against their declaration.
     public static func validateOutputs(_ component: Component, _ outputs: [String: Value]) -> [Diagnostic] {
         component.outputs.compactMap { output in
             guard let value = outputs[output.name], value != .null else {
                 guard !output.isOptional, output.value == nil else { return nil }
+                let type = output.inputType?.name ?? "any"
                 return Diagnostic(
-                    .warning, "outputs.missing", "The run did not write its output '\(output.name)'.",
+                    .warning, missingOutput,
+                    "The run did not write its output '\(output.name)', which is declared as \(type).",
                     hint: Suggestion.hint(for: output.name, among: outputs.keys)
-                        ?? "Write it to the JSON file that POSTLUDE_OUTPUTS names, or declare it with isOptional.",
+                        ?? "Write it with postlude-output \(output.name)=VALUE, or declare it with isOptional.",
                     at: output.place)
             }
             do throws(Problem) {

@@ -36,12 +36,28 @@ public enum InsidePaths {
     public static let artifacts = "/plx-context/artifacts"
     /// Holds a directory for each run whose logs are visible.
     public static let logs = "/plx-context/logs"
+    /// Holds a directory for each connection that a step named.
+    public static let connections = "/plx-context/connections"
+    /// The programs that come with the hub, for its components.
+    public static let hub = "/plx-context/hub"
     /// The content of a `file` init step, before it is put in place.
     public static let initFile = "/plx-context/init-file"
+    /// In PATH: Postlude's own programs.
+    public static let programs = "/plx-context/bin"
+    /// What writes outputs.
+    public static let outputCommand = "/plx-context/bin/postlude-output"
+    /// In PYTHONPATH: the module `postlude_output`.
+    public static let python = "/plx-context/python"
 
+    public static func connection(_ name: String) -> String { "\(connections)/\(name)" }
     public static func artifacts(of run: RunID) -> String { "\(artifacts)/\(run)" }
     public static func outputs(of run: RunID) -> String { "\(artifacts)/\(run)/outputs" }
     public static func outputsFile(of run: RunID) -> String { "\(artifacts)/\(run)/outputs.json" }
+    /// What a program says of its failure: the attempt's condition repeats it. By attempt, so that none repeats another's.
+    public static func messageFile(of run: RunID, attempt: Int) -> String {
+        "\(artifacts)/\(run)/\(messageFileName(attempt: attempt))"
+    }
+    public static func messageFileName(attempt: Int) -> String { "message-\(attempt).txt" }
     public static func logs(of run: RunID) -> String { "\(logs)/\(run)" }
 }
 
@@ -52,6 +68,7 @@ extension RunFacts {
         globals["status"] = .null
         globals["condition"] = .null
         if let main {
+            globals["main"] = main.description
             globals["main_artifacts_path"] = .string(InsidePaths.artifacts(of: main.id))
             globals["main_outputs_path"] = .string(InsidePaths.outputs(of: main.id))
             globals["main_logs_path"] = .string(InsidePaths.logs(of: main.id))
@@ -71,14 +88,21 @@ extension RunFacts {
             "project_uuid": .null, "run_info": .string("\(owner).\(project).runs.\(id)"), "name": .string(name),
             "uuid": .string(id.description), "namespace": .null, "iteration": .null,
             "context_path": .string(InsidePaths.context),
+            "store_path": .string(""), "created_at": created,
+            "compiled_at": created, "schedule_at": .null, "started_at": .null, "finished_at": .null,
+            "duration": .null, "cloning_kind": .null, "original_uuid": .null, "is_independent": .bool(true),
+        ].merging(artifactPaths(of: id)) { _, path in path }
+    }
+
+    /// Where a run's artifacts are, as its templates and those of its hooks see it.
+    static func artifactPaths(of id: RunID) -> [String: Value] {
+        [
             // Of all runs' artifacts only the run's own are writable, so files that write below `artifacts_path`, as
             // most do, need it to be the run's own directory.
             "artifacts_path": .string(InsidePaths.artifacts(of: id)),
             "run_artifacts_path": .string(InsidePaths.artifacts(of: id)),
             "run_outputs_path": .string(InsidePaths.outputs(of: id)),
-            "run_relative_outputs_path": .string("\(id)/outputs"), "store_path": .string(""), "created_at": created,
-            "compiled_at": created, "schedule_at": .null, "started_at": .null, "finished_at": .null,
-            "duration": .null, "cloning_kind": .null, "original_uuid": .null, "is_independent": .bool(true),
+            "run_relative_outputs_path": .string("\(id)/outputs"),
         ]
     }
 }

@@ -1,4 +1,13 @@
 extension JobCompiler {
+    /// What every step's environment has unless the operation says otherwise.
+    public static func usualEnvironment(of user: UserIdentity) -> [String: String] {
+        [
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:\(InsidePaths.programs)",
+            "PYTHONPATH": InsidePaths.python, "LANG": "C.UTF-8",
+            "HOME": user.home, "USER": user.name, "LOGNAME": user.name, "TMPDIR": "/tmp",
+        ]
+    }
+
     /// Makes steps and collects every problem on the way.
     struct StepBuilder {
         let operation: Operation
@@ -55,6 +64,9 @@ extension JobCompiler {
             environment.merge(shared) { _, new in new }
             for variable in container.environment { environment[variable.name] = text(variable.value) }
             environment.merge(fixed) { _, ours in ours }
+            let connections = (container.connections ?? []).map(\.name)
+            if let first = connections.first { environment["POSTLUDE_CONNECTION"] = InsidePaths.connection(first) }
+            let image = container.image.map { text($0) }
             let before = problems.count
             let command = words(container.command) + words(container.args)
             if command.isEmpty, problems.count == before {
@@ -69,7 +81,8 @@ extension JobCompiler {
                 workingDirectory: directory(container.workingDirectory),
                 limits: AttemptLimits(
                     memoryBytes: container.resources.memoryBytes, milliCPU: container.resources.milliCPU),
-                getsDevices: container.resources.devices.values.contains { $0 > 0 }, files: files)
+                getsDevices: container.resources.devices.values.contains { $0 > 0 }, files: files,
+                connections: connections, image: image?.isEmpty == true ? nil : image)
         }
 
         /// A list of command words: a single expression that yields a list stands for its items, and one that yields
@@ -205,12 +218,7 @@ extension JobCompiler {
         private var home: String { facts.workingDirectory ?? InsidePaths.artifacts(of: facts.id) }
 
         /// What a container's `env` may replace.
-        private var base: [String: String] {
-            [
-                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
-                "HOME": facts.user.home, "USER": facts.user.name, "LOGNAME": facts.user.name, "TMPDIR": "/tmp",
-            ]
-        }
+        private var base: [String: String] { JobCompiler.usualEnvironment(of: facts.user) }
 
         /// What is always so.
         private var fixed: [String: String] {
@@ -220,14 +228,10 @@ extension JobCompiler {
                 "POSTLUDE_ARTIFACTS": InsidePaths.artifacts(of: facts.id),
                 "POSTLUDE_OUTPUTS": InsidePaths.outputsFile(of: facts.id),
                 "POSTLUDE_CONTEXT": InsidePaths.contextFile,
+                "POSTLUDE_MESSAGE": InsidePaths.messageFile(of: facts.id, attempt: facts.attempt),
             ]
-            if let main = facts.main {
-                environment["POSTLUDE_MAIN_RUN_ID"] = main.id.description
-                environment["POSTLUDE_MAIN_STATUS"] = main.status.rawValue
-                environment["POSTLUDE_MAIN_ARTIFACTS"] = InsidePaths.artifacts(of: main.id)
-                environment["POSTLUDE_MAIN_LOGS"] = InsidePaths.logs(of: main.id)
-            }
-            return environment
+            if let main = facts.main { environment.merge(main.environment) { _, new in new } }
+            return RunEnvironment.withPolyaxonNames(environment, facts)
         }
 
         /// Inputs and params with `toEnv`; an operation's param wins over its component's declaration.

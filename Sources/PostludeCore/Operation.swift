@@ -65,11 +65,26 @@ public struct Operation: Hashable, Sendable, Codable {
     public var queue: String?
     /// What was accepted without effect, or deserves attention.
     public var notes: [Diagnostic]
+    /// False holds the run until somebody approves it; nil is as true.
+    public var isApproved: Bool?
+    /// When this operation runs again and again; its runs are children of a parent that follows the schedule.
+    public var schedule: Schedule?
+    /// The points that this operation runs with, one child each.
+    public var matrix: Matrix?
+    /// The operations of a graph, one child each; the component itself runs nothing then.
+    public var dag: Dag?
+    /// With a schedule or a matrix: the hooks of each child. `hooks` are the parent's own.
+    public var eachHooks: [Hook]?
+    /// When the outputs of an earlier run may stand for this one's.
+    public var cache: CachePolicy?
+    /// Runs whose artifacts the steps may read: in a graph, those that this one depends on. Never from a file.
+    public var reads: [RunID]?
 
     public init(
         name: String? = nil, description: String? = nil, tags: [String] = [], component: Component,
         params: [String: Param] = [:], hooks: [Hook] = [], conditions: Template? = nil, queue: String? = nil,
-        notes: [Diagnostic] = []
+        notes: [Diagnostic] = [], isApproved: Bool? = nil, schedule: Schedule? = nil, matrix: Matrix? = nil,
+        dag: Dag? = nil, cache: CachePolicy? = nil
     ) {
         self.name = name
         self.description = description
@@ -80,6 +95,11 @@ public struct Operation: Hashable, Sendable, Codable {
         self.conditions = conditions
         self.queue = queue
         self.notes = notes
+        self.isApproved = isApproved
+        self.schedule = schedule
+        self.matrix = matrix
+        self.dag = dag
+        self.cache = cache
     }
 }
 
@@ -90,16 +110,19 @@ public struct Component: Hashable, Sendable, Codable {
     public var outputs: [IODeclaration]
     public var termination: Termination
     public var job: JobSpec
+    /// Kinds of connections that it can use; nil for any.
+    public var connectionKinds: [String]?
 
     public init(
         name: String? = nil, inputs: [IODeclaration] = [], outputs: [IODeclaration] = [],
-        termination: Termination = Termination(), job: JobSpec
+        termination: Termination = Termination(), job: JobSpec, connectionKinds: [String]? = nil
     ) {
         self.name = name
         self.inputs = inputs
         self.outputs = outputs
         self.termination = termination
         self.job = job
+        self.connectionKinds = connectionKinds
     }
 }
 
@@ -178,17 +201,29 @@ public struct Param: Hashable, Sendable, Codable {
     /// Seen by templates only; never becomes an input.
     public var contextOnly: Bool
     public var toEnv: String?
+    /// Another run that the value is taken from; `value` says then what of it, as in `outputs.loss`.
+    public var reference: ParamReference?
     public var place: SourcePlace?
 
     public init(
-        value: Value, isTemplate: Bool, contextOnly: Bool = false, toEnv: String? = nil, place: SourcePlace? = nil
+        value: Value, isTemplate: Bool, contextOnly: Bool = false, toEnv: String? = nil,
+        reference: ParamReference? = nil, place: SourcePlace? = nil
     ) {
         self.value = value
         self.isTemplate = isTemplate
         self.contextOnly = contextOnly
         self.toEnv = toEnv
+        self.reference = reference
         self.place = place
     }
+}
+
+/// Where a param's value comes from when it is not in the file.
+public enum ParamReference: Hashable, Sendable, Codable {
+    /// An operation of the same graph.
+    case operation(String)
+    /// The graph's own run.
+    case dag
 }
 
 /// A hook: a component that runs after its main, when the trigger matches and the condition holds.
@@ -210,12 +245,14 @@ public struct Hook: Hashable, Sendable, Codable {
     public var connection: String?
     public var queue: String?
     public var disableDefaults: Bool
+    /// Hooks of its component, which run when the hook run itself has ended; nil for none.
+    public var hooks: [Hook]?
     public var place: SourcePlace?
 
     public init(
         name: String, origin: String, component: Component, trigger: Trigger = .done, conditions: Template? = nil,
         params: [String: Param] = [:], connection: String? = nil, queue: String? = nil, disableDefaults: Bool = false,
-        place: SourcePlace? = nil
+        hooks: [Hook]? = nil, place: SourcePlace? = nil
     ) {
         self.name = name
         self.origin = origin
@@ -226,101 +263,7 @@ public struct Hook: Hashable, Sendable, Codable {
         self.connection = connection
         self.queue = queue
         self.disableDefaults = disableDefaults
+        self.hooks = hooks
         self.place = place
-    }
-}
-
-/// What runs: init steps in order, then sidecars and main together. Texts are templates until a run is compiled.
-public struct JobSpec: Hashable, Sendable, Codable {
-    /// The sandbox profile's name; nil means `main`, or `hook` for a hook's component.
-    public var profile: String?
-    public var initSteps: [InitSpec]
-    public var sidecars: [ContainerSpec]
-    public var container: ContainerSpec
-    /// What the site's policy bounds it to, if one does.
-    public var bounds: JobBounds?
-
-    public init(
-        profile: String? = nil, initSteps: [InitSpec] = [], sidecars: [ContainerSpec] = [], container: ContainerSpec,
-        bounds: JobBounds? = nil
-    ) {
-        self.profile = profile
-        self.initSteps = initSteps
-        self.sidecars = sidecars
-        self.container = container
-        self.bounds = bounds
-    }
-}
-
-/// An init step.
-public enum InitSpec: Hashable, Sendable, Codable {
-    case container(ContainerSpec)
-    /// Writes one file below the run's artifacts directory (or `path`). `mode` is octal permission bits.
-    case file(name: Template, content: Template, mode: Int, path: Template?)
-    /// Copies files or directories of the host, as the submitter, into the run's artifacts directory (or `path`).
-    case paths([CopyPath], path: Template?)
-    case git(url: Template, revision: Template?, flags: [Template], path: Template?)
-
-    public struct CopyPath: Hashable, Sendable, Codable {
-        public var from: Template
-        public var to: Template?
-
-        public init(from: Template, to: Template? = nil) {
-            self.from = from
-            self.to = to
-        }
-    }
-}
-
-/// One program to run.
-public struct ContainerSpec: Hashable, Sendable, Codable {
-    public var name: String?
-    public var image: Template?
-    public var command: [Template]
-    public var args: [Template]
-    public var environment: [EnvironmentVariable]
-    public var workingDirectory: Template?
-    public var resources: ResourceRequest
-    public var place: SourcePlace?
-
-    public init(
-        name: String? = nil, image: Template? = nil, command: [Template] = [], args: [Template] = [],
-        environment: [EnvironmentVariable] = [], workingDirectory: Template? = nil,
-        resources: ResourceRequest = ResourceRequest(), place: SourcePlace? = nil
-    ) {
-        self.name = name
-        self.image = image
-        self.command = command
-        self.args = args
-        self.environment = environment
-        self.workingDirectory = workingDirectory
-        self.resources = resources
-        self.place = place
-    }
-
-    public struct EnvironmentVariable: Hashable, Sendable, Codable {
-        public var name: String
-        public var value: Template
-
-        public init(_ name: String, _ value: Template) {
-            self.name = name
-            self.value = value
-        }
-    }
-}
-
-/// What a container asks for; requests without a limit are raised to one, so that what is asked is what is enforced.
-public struct ResourceRequest: Hashable, Sendable, Codable {
-    /// Bytes; nil takes the profile's default.
-    public var memoryBytes: Int64?
-    /// Thousandths of a core; nil takes the profile's default.
-    public var milliCPU: Int64?
-    /// Devices by class name (`nvidia.com/gpu`, or a class the agent's configuration declares) and count.
-    public var devices: [String: Int]
-
-    public init(memoryBytes: Int64? = nil, milliCPU: Int64? = nil, devices: [String: Int] = [:]) {
-        self.memoryBytes = memoryBytes
-        self.milliCPU = milliCPU
-        self.devices = devices
     }
 }

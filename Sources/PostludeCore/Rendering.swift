@@ -65,7 +65,12 @@ public enum Rendering {
 
     /// Whether text holds anything that a template would evaluate or refuse.
     public static func hasExpression(_ text: String) -> Bool {
-        ExpressionText.contains(text, "{{") || ExpressionText.contains(text, "{%")
+        var before: UInt8 = 0
+        for byte in text.utf8 {
+            if before == 0x7b, byte == 0x7b || byte == 0x25 { return true }
+            before = byte
+        }
+        return false
     }
 
     /// The names that a template reads; empty when its syntax is wrong.
@@ -81,24 +86,27 @@ public enum Rendering {
 
     // MARK: Scanning
 
-    private enum Part {
+    enum Part {
         case text(String)
         /// With the offset of its first scalar in the template.
         case expression(Expression, offset: Int)
     }
 
-    private static func parts(of template: Template) throws(ExpressionError) -> [Part] {
+    static func parts(of template: Template) throws(ExpressionError) -> [Part] {
         guard template.source.utf8.count <= ExpressionLimits.templateBytes else {
             throw located(.tooLarge("The template", at: 0), from: 0, of: template)
         }
         guard hasExpression(template.source) else { return template.source.isEmpty ? [] : [.text(template.source)] }
         let scalars = Array(template.source.unicodeScalars)
         var parts: [Part] = []
-        var text = String.UnicodeScalarView()
         var position = 0
+        // Where the text starts that is in no part yet.
+        var literal = 0
+        func addText(upTo end: Int) {
+            if literal < end { parts.append(.text(ExpressionLexer.string(scalars[literal..<end]))) }
+        }
         while position < scalars.count {
             guard scalars[position] == "{", position + 1 < scalars.count else {
-                text.append(scalars[position])
                 position += 1
                 continue
             }
@@ -106,24 +114,20 @@ public enum Rendering {
             case "{":
                 let start = position + 2
                 let end = try close(scalars, from: start, of: template)
-                if !text.isEmpty { parts.append(.text(String(text))) }
-                text = String.UnicodeScalarView()
+                addText(upTo: position)
                 parts.append(.expression(try parse(scalars[start..<end], at: start, of: template), offset: start))
                 position = end + 2
+                literal = position
             case "%":
                 let error = ExpressionError.unsupported(
                     "`{% %}`", hint: "Use an expression in {{ }}, such as {{ a if condition else b }}.", at: position)
                 throw located(error, from: 0, of: template)
-            case "#":
-                // Jinja's comments would vanish silently; texts with {# in them are data as likely as not.
-                text.append(scalars[position])
-                position += 1
             default:
-                text.append(scalars[position])
+                // `{#` too: Jinja's comments would vanish silently, and it is data as likely as not.
                 position += 1
             }
         }
-        if !text.isEmpty { parts.append(.text(String(text))) }
+        addText(upTo: scalars.count)
         return parts
     }
 
@@ -157,10 +161,8 @@ public enum Rendering {
     )
         throws(ExpressionError) -> Expression
     {
-        var view = String.UnicodeScalarView()
-        view.append(contentsOf: scalars)
         do throws(ExpressionError) {
-            return try Expression.parse(String(view))
+            return try Expression.parse(ExpressionLexer.string(scalars))
         } catch {
             throw located(error, from: offset, of: template)
         }

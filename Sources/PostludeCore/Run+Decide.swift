@@ -9,7 +9,9 @@ extension Run {
     public static func decide(_ state: State, _ event: Event, at time: Timestamp) -> Decision {
         switch state {
         case .created(let terms): decideCreated(terms, event, at: time)
+        case .held(let terms): decideHeld(terms, event, at: time)
         case .queued(let waiting): decideQueued(waiting, event, at: time)
+        case .pipeline(let pipeline): decidePipeline(pipeline, event, at: time)
         case .launching(let active): decideLaunching(active, event, at: time)
         case .starting(let active): decideStarted(active, event, mainRuns: false, at: time)
         case .running(let active): decideStarted(active, event, mainRuns: true, at: time)
@@ -22,22 +24,26 @@ extension Run {
     private static func decideCreated(_ terms: Terms, _ event: Event, at time: Timestamp) -> Decision {
         switch event {
         case .compiled:
-            return .accept(
-                Transition(
-                    .queued(Waiting(attempt: 1, terms: terms)),
-                    conditions: [
-                        RunCondition(status: .compiled, reason: "Compiled", at: time),
-                        RunCondition(status: .queued, reason: "Queued", at: time),
-                    ]))
+            guard terms.needsApproval else { return begin(terms, at: time) }
+            let held = RunCondition(
+                status: .compiled, reason: "ApprovalPending", message: "Waits until it is approved.", at: time)
+            return .accept(Transition(.held(terms), conditions: [held]))
         case .conditionFalse(let detail):
             return finish(Outcome(.skipped, reason: "ConditionFalse", message: detail), attempt: 0, at: time)
+        case .upstreamFailed(let detail):
+            return finish(Outcome(.upstreamFailed, reason: "UpstreamFailed", message: detail), attempt: 0, at: time)
+        case .upstreamSkipped(let detail):
+            return finish(Outcome(.skipped, reason: "UpstreamSkipped", message: detail), attempt: 0, at: time)
+        case .cacheHit(let run):
+            let message = "The outputs are those of run \(run)."
+            return finish(Outcome(.succeeded, reason: "CacheHit", message: message), attempt: 0, at: time)
         case .compilationFailed(let code, let message):
             let text = "\(code): \(message)"
             return finish(Outcome(.failed, reason: "CompilationFailed", message: text), attempt: 0, at: time)
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: 0, at: time)
-        case .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended, .wardenLost,
-            .handedBack:
+        case .approved, .childrenEnded, .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed,
+            .ended, .wardenLost, .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -66,10 +72,11 @@ extension Run {
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: waiting.attempt - 1, at: time)
         case .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt),
-            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt),
-            .handedBack(let attempt, _):
+            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
+            .evicted(let attempt, _), .handedBack(let attempt, _):
             return .ignore(attempt < waiting.attempt ? .staleAttempt : .notApplicable)
-        case .compiled, .conditionFalse, .compilationFailed:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded:
             return .ignore(.notApplicable)
         }
     }
@@ -97,12 +104,14 @@ extension Run {
             let outcome = Outcome(.failed, reason: "LaunchFailed", message: "\(code): \(message)")
             return end(active, outcome, mayRetry: true, at: time)
         case .ended(_, let end):
-            return self.end(active, outcome(of: end, by: nil), mayRetry: mayRetry(after: end), at: time)
-        case .wardenLost:
-            return end(active, lost(active), mayRetry: true, at: time)
+            return self.end(
+                active, outcome(of: end, by: nil, kind: active.terms.kind), mayRetry: mayRetry(after: end), at: time)
+        case .wardenLost(_, let loss):
+            return end(active, lost(active, with: loss), mayRetry: true, at: time)
         case .stopRequested(let by):
             return stop(active, by: by, at: time)
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .placed, .handedBack:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .placed, .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -118,15 +127,19 @@ extension Run {
                 Transition(
                     .running(active), conditions: [RunCondition(status: .running, reason: "MainStarted", at: time)]))
         case .ended(_, let end):
-            return self.end(active, outcome(of: end, by: nil), mayRetry: mayRetry(after: end), at: time)
-        case .wardenLost:
-            return end(active, lost(active), mayRetry: true, at: time)
+            return self.end(
+                active, outcome(of: end, by: nil, kind: active.terms.kind), mayRetry: mayRetry(after: end), at: time)
+        case .wardenLost(_, let loss):
+            return end(active, lost(active, with: loss), mayRetry: true, at: time)
         case .stopRequested(let by):
             return stop(active, by: by, at: time)
+        case .evicted(_, let eviction):
+            return evict(active, nil, for: eviction, at: time)
         case .accepted, .neverAccepted, .launchFailed:
             // A launch that seemed to fail after the warden had the plan: the warden's own word counts.
             return .ignore(.alreadyStarted)
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .placed, .handedBack:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .placed, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -137,16 +150,19 @@ extension Run {
         if let late = lateness(of: event, for: active) { return .ignore(late) }
         switch event {
         case .neverAccepted, .launchFailed:
-            return end(active, stopped(by: stop.by), isStopping: true, at: time)
+            return end(active, outcome(of: active, lostWith: nil, after: stop), isStopping: true, at: time)
         case .ended(_, let end):
-            return self.end(active, outcome(of: end, by: stop.by), isStopping: true, at: time)
-        case .wardenLost:
-            let message = "The warden was lost while the run was being stopped."
-            let outcome = Outcome(.stopped, reason: "WardenLost", message: message, exit: .unknown)
-            return end(active, outcome, isStopping: true, at: time)
+            return self.end(
+                active, outcome(of: end, after: stop, kind: active.terms.kind), isStopping: true, at: time)
+        case .wardenLost(_, let loss):
+            return end(active, outcome(of: active, lostWith: loss, after: stop), isStopping: true, at: time)
+        case .evicted(_, let eviction):
+            guard stop.eviction == nil else { return .ignore(.alreadyStopping) }
+            return evict(active, stop, for: eviction, at: time)
         case .accepted, .mainStarted, .stopRequested:
             return .ignore(.alreadyStopping)
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .placed, .handedBack:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .placed, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -156,8 +172,8 @@ extension Run {
     ) -> Decision {
         if let late = lateness(of: event, for: active) { return .ignore(late) }
         switch event {
-        case .handedBack(_, let verdicts):
-            return handBack(active, ending, verdicts, at: time)
+        case .handedBack(_, let found):
+            return handBack(active, ending, found, at: time)
         case .stopRequested(let by):
             guard case .retry(let outcome) = ending.next else { return .ignore(.alreadyEnded) }
             var stopped = stopped(by: by)
@@ -166,9 +182,10 @@ extension Run {
                 Transition(
                     .processing(active, Ending(.finish(stopped), isStopping: true)),
                     conditions: [stoppingCondition(by: by, at: time)]))
-        case .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended, .wardenLost:
+        case .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended, .wardenLost, .evicted:
             return .ignore(.alreadyEnded)
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .placed:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .placed:
             return .ignore(.notApplicable)
         }
     }

@@ -3,10 +3,12 @@ extension Run {
     static func lateness(of event: Event, for active: Active) -> Ignored? {
         switch event {
         case .placed(let attempt, _), .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt),
-            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt),
-            .handedBack(let attempt, _):
+            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
+            .evicted(let attempt, _), .handedBack(let attempt, _):
             attempt == active.attempt ? nil : .staleAttempt
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .stopRequested: nil
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .stopRequested:
+            nil
         }
     }
 
@@ -15,6 +17,21 @@ extension Run {
             Transition(
                 .stopping(active, Stop(by: by)), conditions: [stoppingCondition(by: by, at: time)],
                 effects: [Effect(.requestStop, attempt: active.attempt)]))
+    }
+
+    /// Ends the attempt at once; when a stop was asked for already, no more than its grace period is taken away.
+    static func evict(_ active: Active, _ stop: Stop?, for eviction: Eviction, at time: Timestamp) -> Decision {
+        var evicted = stop ?? Stop(for: eviction)
+        evicted.eviction = eviction
+        return .accept(
+            Transition(
+                .stopping(active, evicted),
+                conditions: stop == nil
+                    ? [
+                        RunCondition(
+                            status: .stopping, reason: eviction.reason.rawValue, message: eviction.message, at: time)
+                    ] : [],
+                effects: [Effect(.evict, attempt: active.attempt)]))
     }
 
     /// The attempt's steps are over: its devices are owed back before anything else follows.
@@ -35,8 +52,9 @@ extension Run {
     }
 
     static func handBack(
-        _ active: Active, _ ending: Ending, _ verdicts: [DeviceVerdict], at time: Timestamp
+        _ active: Active, _ ending: Ending, _ found: HandBack, at time: Timestamp
     ) -> Decision {
+        let verdicts = found.verdicts
         var moves: [DeviceLedger.Move] = []
         for device in active.lease.devices {
             guard let found = verdicts.last(where: { $0.device == device }) else {
@@ -51,7 +69,16 @@ extension Run {
         let cleanUp = Effect(.cleanUp, attempt: active.attempt)
         switch ending.next {
         case .finish(let outcome):
-            return finish(outcome, attempt: active.attempt, also: [cleanUp], devices: moves, at: time)
+            // From stopping only a final status follows.
+            let warning =
+                ending.isStopping
+                ? nil
+                : found.outputs.map { problem in
+                    RunCondition(status: .warning, reason: problem.reason, message: problem.message, at: time)
+                }
+            return finish(
+                outcome, attempt: active.attempt, after: warning.map { [$0] } ?? [], also: [cleanUp], devices: moves,
+                at: time)
         case .retry(let outcome):
             let message = "Attempt \(active.attempt) of at most \(active.terms.maxRetries + 1): \(outcome.message)"
             return .accept(
@@ -66,13 +93,13 @@ extension Run {
 
     /// Hooks come first among what is owed: they are what somebody waits for.
     static func finish(
-        _ outcome: Outcome, attempt: Int, also effects: [Effect] = [], devices: [DeviceLedger.Move] = [],
-        at time: Timestamp
+        _ outcome: Outcome, attempt: Int, after conditions: [RunCondition] = [], also effects: [Effect] = [],
+        devices: [DeviceLedger.Move] = [], at time: Timestamp
     ) -> Decision {
         .accept(
             Transition(
                 .finished(outcome),
-                conditions: [
+                conditions: conditions + [
                     RunCondition(status: outcome.status, reason: outcome.reason, message: outcome.message, at: time)
                 ], effects: [Effect(.resolveHooks, attempt: attempt)] + effects, devices: devices))
     }
@@ -85,10 +112,46 @@ extension Run {
         RunCondition(status: .stopping, reason: "StopRequested", message: "Asked for by \(by).", at: time)
     }
 
-    static func lost(_ active: Active) -> Outcome {
-        Outcome(
-            .failed, reason: "WardenLost",
-            message: "The warden of attempt \(active.attempt) died without saying how the steps ended.", exit: .unknown)
+    /// - Parameter status: what a run is that is lost; one that was being stopped is stopped.
+    static func lost(_ active: Active, with loss: Loss, _ status: RunStatus = .failed) -> Outcome {
+        let rest = status == .stopped ? " while the run was being stopped" : ""
+        switch loss {
+        case .warden:
+            let message = "The warden of attempt \(active.attempt) died without saying how the steps ended\(rest)."
+            return Outcome(status, reason: "WardenLost", message: message, exit: .unknown)
+        case .node:
+            let message = "The node was started anew during attempt \(active.attempt)\(rest)."
+            return Outcome(status, reason: "NodeReboot", message: message, exit: .unknown)
+        }
+    }
+
+    /// What the end of an attempt means that was being stopped. What ended by itself before it was killed keeps its own
+    /// outcome; a stop that somebody asked for stays one, though the agent has cut its grace period short.
+    static func outcome(of end: End, after stop: Stop, kind: Terms.Kind = .job) -> Outcome {
+        guard let eviction = stop.eviction else { return outcome(of: end, by: stop.by, kind: kind) }
+        switch end.reason {
+        case .timeout: return outcome(of: end, by: stop.by, kind: kind)
+        case .mainExited where end.exit.isSuccess: return outcome(of: end, by: stop.by)
+        case .mainExited, .initFailed, .setupFailed, .stopRequested:
+            return outcome(of: stop, eviction, exit: end.exit)
+        }
+    }
+
+    private static func outcome(of stop: Stop, _ eviction: Eviction, exit: ProcessExit?) -> Outcome {
+        guard let by = stop.by else {
+            return Outcome(.failed, reason: eviction.reason.rawValue, message: eviction.message, exit: exit)
+        }
+        return Outcome(
+            .stopped, reason: "Stopped", message: "Stopped by \(by), and killed at once: \(eviction.message)",
+            exit: exit)
+    }
+
+    /// What it means that an attempt which was being stopped never ran (`loss` is nil then), or that nobody knows how it
+    /// ended.
+    static func outcome(of active: Active, lostWith loss: Loss?, after stop: Stop) -> Outcome {
+        if let eviction = stop.eviction { return outcome(of: stop, eviction, exit: loss == nil ? nil : .unknown) }
+        guard let loss else { return stopped(by: stop.by ?? "the agent") }
+        return lost(active, with: loss, .stopped)
     }
 
     /// A program that failed may do better next time; a set-up that failed, a timeout and a stop will not.
@@ -101,7 +164,7 @@ extension Run {
     }
 
     /// What the warden's last word means. `by` names who asked for a stop, if anybody did.
-    static func outcome(of end: End, by: String?) -> Outcome {
+    static func outcome(of end: End, by: String?, kind: Terms.Kind = .job) -> Outcome {
         switch end.reason {
         case .mainExited:
             if end.exit.isSuccess {
@@ -119,10 +182,11 @@ extension Run {
                 let message = "Main reached the limit of processes and ended with \(end.exit.words)."
                 return Outcome(.failed, reason: "PidsLimit", message: message, exit: end.exit)
             }
-            return Outcome(.failed, reason: "MainFailed", message: "Main ended with \(end.exit.words).", exit: end.exit)
+            let message = end.said("Main ended with \(end.exit.words).")
+            return Outcome(.failed, reason: "MainFailed", message: message, exit: end.exit)
         case .initFailed(let step):
             let reason = end.oomKilled ? "OOMKilled" : end.forksRefused > 0 ? "PidsLimit" : "InitFailed"
-            let message = "The step '\(step)' ended with \(end.exit.words)."
+            let message = end.said("The step '\(step)' ended with \(end.exit.words).")
             return Outcome(.failed, reason: reason, message: message, exit: end.exit)
         case .setupFailed(let step):
             let message = "The step '\(step)' could not be set up: \(end.exit.words)."
@@ -131,6 +195,9 @@ extension Run {
             var outcome = stopped(by: by ?? "a signal to the warden")
             outcome.exit = end.exit
             return outcome
+        case .timeout where kind == .service:
+            return Outcome(
+                .stopped, reason: "ServiceTimeout", message: "The service's time was up.", exit: end.exit)
         case .timeout:
             return Outcome(.failed, reason: "Timeout", message: "The attempt's time was up.", exit: end.exit)
         }
@@ -144,6 +211,11 @@ extension Run {
         last.lastUpdate = condition.lastUpdate
         return history.dropLast() + [last]
     }
+}
+
+extension Run.End {
+    /// What happened, with the program's own words where it left some.
+    fileprivate func said(_ what: String) -> String { message.map { "\(what) \($0)" } ?? what }
 }
 
 extension ProcessExit {

@@ -5,6 +5,15 @@ extension Run {
         case compiled
         /// The operation's condition is false.
         case conditionFalse(detail: String)
+        /// A run that this one depends on ended so that this one cannot start.
+        case upstreamFailed(detail: String)
+        /// A run that this one depends on was skipped, and this one asks to be skipped then.
+        case upstreamSkipped(detail: String)
+        /// An earlier run had the same component and inputs; its outputs are this run's.
+        case cacheHit(RunID)
+        case approved(by: String)
+        /// Every child of the parent is over.
+        case childrenEnded(Outcome)
         /// The run can never start: its operation cannot be turned into steps.
         case compilationFailed(code: String, message: String)
         /// The scheduler has no room; the reason is for people. `canEver` is false when the node lost what it needs.
@@ -21,10 +30,12 @@ extension Run {
         /// Every step is over, and the step cgroups are empty.
         case ended(attempt: Int, End)
         /// The warden died without saying how the steps ended.
-        case wardenLost(attempt: Int)
+        case wardenLost(attempt: Int, Loss = .warden)
         case stopRequested(by: String)
-        /// Every device of the lease was looked at.
-        case handedBack(attempt: Int, [DeviceVerdict])
+        /// The attempt takes more than it may, and is ended without a grace period.
+        case evicted(attempt: Int, Eviction)
+        /// Every device of the lease was looked at, and what main wrote was read.
+        case handedBack(attempt: Int, HandBack)
     }
 
     /// How an attempt ended, as its warden says.
@@ -37,16 +48,53 @@ extension Run {
         public var forksRefused: Int64
         /// Bytes of the deciding step's output that were not kept.
         public var logBytesDropped: Int64
+        /// What the program said of its failure; data, for people.
+        public var message: String?
 
         public init(
             exit: ProcessExit, reason: AttemptReport.AttemptEndReason, oomKilled: Bool = false, forksRefused: Int64 = 0,
-            logBytesDropped: Int64 = 0
+            logBytesDropped: Int64 = 0, message: String? = nil
         ) {
             self.exit = exit
             self.reason = reason
             self.oomKilled = oomKilled
             self.forksRefused = forksRefused
             self.logBytesDropped = logBytesDropped
+            self.message = message
+        }
+    }
+
+    /// What a warden that left no word was lost with.
+    public enum Loss: String, Hashable, Sendable, Codable {
+        case warden
+        /// The node was started anew since: nothing of the attempt can be alive.
+        case node
+    }
+
+    /// What was found when an attempt was over.
+    public struct HandBack: Hashable, Sendable, Codable {
+        /// One for each device of the lease.
+        public var verdicts: [DeviceVerdict]
+        /// What is wrong with the outputs, if anything is.
+        public var outputs: OutputProblem?
+
+        public init(_ verdicts: [DeviceVerdict], outputs: OutputProblem? = nil) {
+            self.verdicts = verdicts
+            self.outputs = outputs
+        }
+    }
+
+    /// Why outputs are not what the component declares. It changes no status: Polyaxon checks outputs nowhere, so a run
+    /// that it would call succeeded is succeeded.
+    public struct OutputProblem: Hashable, Sendable, Codable {
+        /// `OutputsMissing`, `OutputsInvalid` or `OutputsUnusable`.
+        public var reason: String
+        /// Names each output, what it is declared as, and what was found.
+        public var message: String
+
+        public init(reason: String, message: String) {
+            self.reason = reason
+            self.message = message
         }
     }
 
@@ -69,10 +117,14 @@ extension Run {
             case launch
             /// Ask the warden to stop the steps.
             case requestStop = "request-stop"
+            /// Kill the steps at once.
+            case evict
             /// Empty the sandbox, verify the devices, read the outputs.
             case handBack = "hand-back"
             /// Decide about each hook and start those that fire.
             case resolveHooks = "resolve-hooks"
+            /// Make the children that are due, stop those of a parent that is stopped, end a parent whose children are over.
+            case advance
             /// Remove what is left of the sandbox.
             case cleanUp = "clean-up"
         }
@@ -120,5 +172,16 @@ extension Run {
     public enum Refused: Hashable, Sendable {
         /// A hand-back that says nothing about a leased device: the lease stays.
         case verdictMissing(device: String)
+    }
+}
+
+extension Run.OutputProblem {
+    /// What the findings about a run's outputs come to; nil when there are none.
+    public init?(_ findings: [Diagnostic]) {
+        guard !findings.isEmpty else { return nil }
+        let isMissing = findings.allSatisfy { $0.code == Inputs.missingOutput }
+        self.init(
+            reason: isMissing ? "OutputsMissing" : "OutputsInvalid",
+            message: findings.map(\.message).joined(separator: " "))
     }
 }

@@ -5,8 +5,12 @@ public enum Run {
     public enum State: Hashable, Sendable, Codable {
         /// Stored, not yet compiled: nothing was asked of the node.
         case created(Terms)
+        /// Compiled, and held until somebody approves it.
+        case held(Terms)
         /// In the queue, for its first attempt or for the next one.
         case queued(Waiting)
+        /// The parent of other runs: it has no steps and no lease of its own, and ends when its children have.
+        case pipeline(Pipeline)
         /// Has its lease; a warden is being given the plan.
         case launching(Active)
         /// The warden took the plan; init steps run.
@@ -22,10 +26,47 @@ public enum Run {
 
     /// What of the operation the lifecycle needs to know.
     public struct Terms: Hashable, Sendable, Codable {
+        public enum Kind: String, Sendable, Codable, CaseIterable {
+            case job
+            /// Runs until it is stopped; that its time is up is a normal stop.
+            case service
+            /// A matrix or a graph: ends with its children.
+            case pipeline
+            /// Makes children when they are due.
+            case schedule
+        }
+
         /// Attempts that may follow a failed first one.
         public var maxRetries: Int
+        public var kind: Kind
+        /// Whether the run is held until it is approved.
+        public var needsApproval: Bool
 
-        public init(maxRetries: Int = 0) { self.maxRetries = maxRetries }
+        public init(maxRetries: Int = 0, kind: Kind = .job, needsApproval: Bool = false) {
+            self.maxRetries = maxRetries
+            self.kind = kind
+            self.needsApproval = needsApproval
+        }
+
+        /// Rows of before there was more than jobs have the number only.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            maxRetries = try container.decode(Int.self, forKey: .maxRetries)
+            kind = try container.decodeIfPresent(Kind.self, forKey: .kind) ?? .job
+            needsApproval = try container.decodeIfPresent(Bool.self, forKey: .needsApproval) ?? false
+        }
+    }
+
+    /// A parent whose children are not all over.
+    public struct Pipeline: Hashable, Sendable, Codable {
+        public var terms: Terms
+        /// Set once a stop was asked for: no child is made any more, and those alive are stopped.
+        public var stop: Stop?
+
+        public init(terms: Terms, stop: Stop? = nil) {
+            self.terms = terms
+            self.stop = stop
+        }
     }
 
     public struct Waiting: Hashable, Sendable, Codable {
@@ -75,11 +116,15 @@ public enum Run {
         }
     }
 
-    /// Who asked for the stop.
+    /// Why an attempt is being stopped: somebody asked for it, the agent ends it, or first one and then the other.
     public struct Stop: Hashable, Sendable, Codable {
-        public var by: String
+        /// Who asked; nil when nobody did.
+        public var by: String?
+        public var eviction: Eviction?
 
         public init(by: String) { self.by = by }
+
+        public init(for eviction: Eviction) { self.eviction = eviction }
     }
 
     /// What follows once an attempt's devices are handed back.
@@ -124,6 +169,9 @@ extension Run.State {
     public var status: RunStatus {
         switch self {
         case .created: .created
+        case .held: .compiled
+        case .pipeline(let pipeline):
+            pipeline.stop != nil ? .stopping : pipeline.terms.kind == .schedule ? .onSchedule : .running
         case .queued(let waiting): waiting.canEver ? .queued : .unschedulable
         case .launching: .scheduled
         case .starting: .starting
@@ -138,6 +186,8 @@ extension Run.State {
     public var phase: Run.Phase {
         switch self {
         case .created: .created
+        case .held: .held
+        case .pipeline: .pipeline
         case .queued: .queued
         case .launching: .launching
         case .starting: .starting
@@ -154,7 +204,7 @@ extension Run.State {
         case .launching(let active), .starting(let active), .running(let active), .stopping(let active, _),
             .processing(let active, _):
             active
-        case .created, .queued, .finished: nil
+        case .created, .held, .queued, .pipeline, .finished: nil
         }
     }
 }
@@ -162,7 +212,7 @@ extension Run.State {
 extension Run {
     /// The cases of `State` without their data.
     public enum Phase: String, Sendable, Codable, CaseIterable {
-        case created, queued, launching, starting, running, stopping, processing, finished
+        case created, held, queued, pipeline, launching, starting, running, stopping, processing, finished
     }
 }
 

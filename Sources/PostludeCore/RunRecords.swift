@@ -12,6 +12,11 @@ public struct RunSummary: Hashable, Sendable, Codable, Identifiable {
     /// For a hook run: its main, and which hook of it.
     public var upstream: RunID?
     public var hookName: String?
+    /// For a child: its parent, and what it is called there (the point's number, the operation's name, the slot's time).
+    public var parent: RunID?
+    public var childName: String?
+    /// `job`, `service`, `matrix`, `dag` or `schedule`; nil from an agent that knew jobs only.
+    public var kind: String?
     public var attempt: Int
     public var devices: [String]
     public var createdAt: Timestamp
@@ -19,11 +24,16 @@ public struct RunSummary: Hashable, Sendable, Codable, Identifiable {
     /// First of scheduled, starting, running, processing, as in Polyaxon.
     public var startedAt: Timestamp?
     public var finishedAt: Timestamp?
+    /// The queue that it waits or waited in.
+    public var queue: String?
+    /// Who keeps it from being started; nil for nobody.
+    public var heldBackBy: String?
 
     public init(
         id: RunID, name: String, project: String, user: String, uid: UInt32, status: RunStatus, reason: String = "",
-        message: String = "", upstream: RunID? = nil, hookName: String? = nil, attempt: Int = 0, devices: [String] = [],
-        createdAt: Timestamp, queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil, finishedAt: Timestamp? = nil
+        message: String = "", upstream: RunID? = nil, hookName: String? = nil, parent: RunID? = nil,
+        childName: String? = nil, kind: String? = nil, attempt: Int = 0, devices: [String] = [], createdAt: Timestamp,
+        queuedAt: Timestamp? = nil, startedAt: Timestamp? = nil, finishedAt: Timestamp? = nil
     ) {
         self.id = id
         self.name = name
@@ -35,6 +45,9 @@ public struct RunSummary: Hashable, Sendable, Codable, Identifiable {
         self.message = message
         self.upstream = upstream
         self.hookName = hookName
+        self.parent = parent
+        self.childName = childName
+        self.kind = kind
         self.attempt = attempt
         self.devices = devices
         self.createdAt = createdAt
@@ -55,10 +68,18 @@ public struct RunDetail: Hashable, Sendable, Codable {
     public var notes: [Diagnostic]
     /// Where the run's artifacts lie on the host.
     public var artifacts: String
+    /// For a parent: its children in order, at most `childrenShown` of them; nil for a run that has none.
+    public var children: [RunSummary]?
+    /// For a parent: how many children have which status.
+    public var childCounts: [String: Int]?
+
+    /// Children that are listed one by one.
+    public static let childrenShown = 1_000
 
     public init(
         summary: RunSummary, conditions: [RunCondition], inputs: [String: Value], outputs: [String: Value],
-        attempts: [AttemptRecord], hooks: [HookRecord], notes: [Diagnostic], artifacts: String
+        attempts: [AttemptRecord], hooks: [HookRecord], notes: [Diagnostic], artifacts: String,
+        children: [RunSummary]? = nil, childCounts: [String: Int]? = nil
     ) {
         self.summary = summary
         self.conditions = conditions
@@ -68,6 +89,8 @@ public struct RunDetail: Hashable, Sendable, Codable {
         self.hooks = hooks
         self.notes = notes
         self.artifacts = artifacts
+        self.children = children
+        self.childCounts = childCounts
     }
 }
 
@@ -75,11 +98,14 @@ public struct AttemptRecord: Hashable, Sendable, Codable {
     public var number: Int
     public var steps: [StepRecord]
     public var leases: [LeaseRecord]
+    /// What the run's artifacts took on disk when the attempt was over; nil until then, or when nobody could tell.
+    public var artifactsBytes: Int64?
 
-    public init(number: Int, steps: [StepRecord], leases: [LeaseRecord]) {
+    public init(number: Int, steps: [StepRecord], leases: [LeaseRecord], artifactsBytes: Int64? = nil) {
         self.number = number
         self.steps = steps
         self.leases = leases
+        self.artifactsBytes = artifactsBytes
     }
 }
 
@@ -150,10 +176,26 @@ public struct HookRecord: Hashable, Sendable, Codable {
     /// The hook run, when it fired, and its status now.
     public var run: RunID?
     public var status: RunStatus?
+    /// How it came to the outcome; nil until then, and in records of older agents.
+    public var explanation: HookExplanation?
+    /// Runs of this hook that were asked for after its outcome was stored, oldest first; nil when there are none.
+    public var reruns: [Rerun]?
+
+    public struct Rerun: Hashable, Sendable, Codable {
+        public var run: RunID
+        public var status: RunStatus
+        public var at: Timestamp
+
+        public init(run: RunID, status: RunStatus, at: Timestamp) {
+            self.run = run
+            self.status = status
+            self.at = at
+        }
+    }
 
     public init(
         index: Int, name: String, origin: String, trigger: Hook.Trigger, outcome: Outcome? = nil, detail: String = "",
-        run: RunID? = nil, status: RunStatus? = nil
+        run: RunID? = nil, status: RunStatus? = nil, explanation: HookExplanation? = nil, reruns: [Rerun]? = nil
     ) {
         self.index = index
         self.name = name
@@ -163,6 +205,8 @@ public struct HookRecord: Hashable, Sendable, Codable {
         self.detail = detail
         self.run = run
         self.status = status
+        self.explanation = explanation
+        self.reruns = reruns
     }
 }
 
@@ -187,6 +231,25 @@ public struct DeviceStatus: Hashable, Sendable, Codable {
     }
 }
 
+/// An image that the agent has unpacked.
+public struct ImageRecord: Hashable, Sendable, Codable {
+    /// Of the image's manifest.
+    public var digest: String
+    /// When a step last wanted it.
+    public var usedAt: Timestamp
+    /// Whether a run that has not ended has it.
+    public var isInUse: Bool
+    /// What it takes on disk; nil when nobody could tell.
+    public var bytes: Int64?
+
+    public init(digest: String, usedAt: Timestamp, isInUse: Bool, bytes: Int64?) {
+        self.digest = digest
+        self.usedAt = usedAt
+        self.isInUse = isInUse
+        self.bytes = bytes
+    }
+}
+
 /// One row of accounting: a step of an attempt, with what it used and what it waited.
 public struct UsageRecord: Hashable, Sendable, Codable {
     public var run: RunID
@@ -206,6 +269,8 @@ public struct UsageRecord: Hashable, Sendable, Codable {
     /// Device seconds of the attempt, told on main's row only: leased until main ended, and from there until verified free.
     public var deviceSeconds: Double?
     public var releasingSeconds: Double?
+    /// What the run's artifacts took on disk when the attempt was over, told on main's row only.
+    public var artifactsBytes: Int64?
     public var devices: [String]
     public var startedAt: Timestamp?
     public var finishedAt: Timestamp?
@@ -214,8 +279,8 @@ public struct UsageRecord: Hashable, Sendable, Codable {
         run: RunID, runName: String, project: String, user: String, upstream: RunID? = nil, hookName: String? = nil,
         attempt: Int, step: String, role: StepRole, status: RunStatus, exit: ProcessExit? = nil,
         queueSeconds: Double? = nil, usage: StepUsage? = nil, deviceSeconds: Double? = nil,
-        releasingSeconds: Double? = nil, devices: [String] = [], startedAt: Timestamp? = nil,
-        finishedAt: Timestamp? = nil
+        releasingSeconds: Double? = nil, artifactsBytes: Int64? = nil, devices: [String] = [],
+        startedAt: Timestamp? = nil, finishedAt: Timestamp? = nil
     ) {
         self.run = run
         self.runName = runName
@@ -232,6 +297,7 @@ public struct UsageRecord: Hashable, Sendable, Codable {
         self.usage = usage
         self.deviceSeconds = deviceSeconds
         self.releasingSeconds = releasingSeconds
+        self.artifactsBytes = artifactsBytes
         self.devices = devices
         self.startedAt = startedAt
         self.finishedAt = finishedAt
@@ -253,11 +319,20 @@ public struct Submission: Hashable, Sendable, Codable {
     public var params: [String: Value]
     /// A repeated submit with the same key returns the same run.
     public var idempotencyKey: String?
+    /// Whether the operation's hooks are left out; nil for false.
+    public var withoutHooks: Bool?
+    /// The queue, in place of the one that the file names.
+    public var queue: String?
+    /// Whether the run is held back until `postlude release`; nil for false.
+    public var hold: Bool?
 
     public init(
         path: String, text: String, references: [String: String] = [:], workingDirectory: String, name: String? = nil,
-        project: String? = nil, params: [String: Value] = [:], idempotencyKey: String? = nil
+        project: String? = nil, params: [String: Value] = [:], idempotencyKey: String? = nil,
+        withoutHooks: Bool? = nil, queue: String? = nil, hold: Bool? = nil
     ) {
+        self.queue = queue
+        self.hold = hold
         self.path = path
         self.text = text
         self.references = references
@@ -266,6 +341,7 @@ public struct Submission: Hashable, Sendable, Codable {
         self.project = project
         self.params = params
         self.idempotencyKey = idempotencyKey
+        self.withoutHooks = withoutHooks
     }
 }
 
@@ -290,7 +366,11 @@ public struct HostCheck: Hashable, Sendable, Codable {
 
 /// One change that followers are told of, by sequence number.
 public struct RunEvent: Hashable, Sendable, Codable {
-    public enum Kind: String, Sendable, Codable { case status, step, device, hook }
+    public enum Kind: String, Sendable, Codable {
+        case status, step, device, hook
+        /// Of a parent: a child was made (`created`) or has ended (its status); the detail is the child's id.
+        case child
+    }
 
     public var sequence: Int64
     public var run: RunID

@@ -28,7 +28,7 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         case deviceFilter = "device-filter"
         case seccomp
         case networkNamespace = "network-namespace"
-        /// Landlock with rules for TCP and scopes: ABI 6, Linux 6.12.
+        /// Landlock with rules for files, devices and TCP, and scopes: ABI 6, Linux 6.12.
         case landlock
     }
 
@@ -53,6 +53,9 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     /// Limits of an attempt when the operation asks for none; nil leaves memory to the node's bound, and cpu unlimited.
     public var defaultMemoryBytes: Int64?
     public var defaultMilliCPU: Int64?
+    /// What a run's artifacts may take on disk when the operation asks for nothing, in bytes; nil for no limit but the
+    /// reserve of the disk.
+    public var defaultStorageBytes: Int64?
     public var maxPIDs: Int64
     /// RLIMIT_NOFILE; lowered to the agent's own hard limit, which the receipt shows.
     public var openFiles: UInt64
@@ -65,15 +68,19 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
     /// filters, and limits only where a cgroup is delegated to it. The receipt names what was missing. What an operation
     /// itself asks for is refused all the same where it cannot be enforced.
     public var withoutRoot: [Requirement]
+    /// Whether no program but a step's own may run on the other threads of a processor core that the step runs on. A host
+    /// that cannot do it refuses the run.
+    public var coreScheduling: Bool
 
     public init(
         name: String, description: String = "", hide: [String] = [], hideInHome: [String] = [], readOnly: [String] = [],
         network: Network = .none, listen: Listen = .any,
         devices: Devices = .none, seccomp: String, tmpBytes: Int64 = 1 << 30,
         shmBytes: Int64 = 1 << 30, tmpInodes: Int64 = 1 << 18, defaultMemoryBytes: Int64? = nil,
-        defaultMilliCPU: Int64? = nil, maxPIDs: Int64 = 4096, openFiles: UInt64 = 65536,
+        defaultMilliCPU: Int64? = nil, defaultStorageBytes: Int64? = nil, maxPIDs: Int64 = 4096,
+        openFiles: UInt64 = 65536,
         lockedMemoryBytes: UInt64? = nil, logBytes: Int64 = 64 << 20, requires: [Requirement] = [],
-        withoutRoot: [Requirement] = []
+        withoutRoot: [Requirement] = [], coreScheduling: Bool = false
     ) {
         self.name = name
         self.description = description
@@ -89,11 +96,13 @@ public struct SandboxProfile: Hashable, Sendable, Codable {
         self.tmpInodes = tmpInodes
         self.defaultMemoryBytes = defaultMemoryBytes
         self.defaultMilliCPU = defaultMilliCPU
+        self.defaultStorageBytes = defaultStorageBytes
         self.maxPIDs = maxPIDs
         self.openFiles = openFiles
         self.lockedMemoryBytes = lockedMemoryBytes
         self.logBytes = logBytes
         self.requires = requires
         self.withoutRoot = withoutRoot
+        self.coreScheduling = coreScheduling
     }
 }

@@ -1,5 +1,6 @@
-/// Who may start now. First come, first served, without starvation: a waiting run keeps aside what is free of all that
-/// it needs, and a later one may only use what is left then. So a later run that passes an earlier one never delays it.
+/// Who may start now. Whoever has the better claim comes first (`SchedulingRules`), and nobody starves behind them: a
+/// waiting run keeps aside what is free of all that it needs, and a later one may only use what is left then. So a later
+/// run that passes an earlier one never delays it.
 public enum Scheduler {
     /// What an attempt needs for all of its time.
     public struct Needs: Hashable, Sendable, Codable {
@@ -12,18 +13,6 @@ public enum Scheduler {
             self.devices = devices
             self.memoryBytes = memoryBytes
             self.milliCPU = milliCPU
-        }
-    }
-
-    public struct Waiting: Hashable, Sendable {
-        public var run: RunID
-        public var attempt: Int
-        public var needs: Needs
-
-        public init(run: RunID, attempt: Int, needs: Needs) {
-            self.run = run
-            self.attempt = attempt
-            self.needs = needs
         }
     }
 
@@ -51,18 +40,6 @@ public enum Scheduler {
         }
     }
 
-    public struct Placement: Hashable, Sendable {
-        public var run: RunID
-        public var attempt: Int
-        public var lease: Run.Lease
-
-        public init(run: RunID, attempt: Int, lease: Run.Lease) {
-            self.run = run
-            self.attempt = attempt
-            self.lease = lease
-        }
-    }
-
     /// Something a run lacks.
     public struct Shortage: Hashable, Sendable, Comparable {
         /// `memory`, `cpu` or a device class.
@@ -84,27 +61,6 @@ public enum Scheduler {
         public var shortages: [Shortage]
         /// Whether the node could hold the run when empty.
         public var canEver: Bool
-    }
-
-    public struct Plan: Hashable, Sendable {
-        public var placements: [Placement] = []
-        /// Why the others wait; those behind a queue that is full are not listed.
-        public var delays: [Delay] = []
-    }
-
-    /// Who may start, in the order given.
-    public static func place(_ waiting: some Sequence<Waiting>, _ capacity: Capacity) -> Plan {
-        var pass = Pass(capacity)
-        var plan = Plan()
-        for candidate in waiting {
-            if pass.isExhausted { break }
-            switch pass.offer(candidate) {
-            case .placed(let lease):
-                plan.placements.append(Placement(run: candidate.run, attempt: candidate.attempt, lease: lease))
-            case .delayed(let delay): plan.delays.append(delay)
-            }
-        }
-        return plan
     }
 
     /// What the node lacks even when empty; empty when the run fits.
@@ -139,12 +95,11 @@ extension Scheduler {
         /// Every attempt takes some memory and some processor time, so nothing fits once either is used up.
         public var isExhausted: Bool { free.freeMemoryBytes <= 0 || free.freeMilliCPU <= 0 }
 
-        public mutating func offer(_ candidate: Waiting) -> Verdict {
-            let needs = candidate.needs
+        public mutating func offer(run: RunID, _ needs: Needs) -> Verdict {
             let impossible = Scheduler.neverFits(needs, free)
             guard impossible.isEmpty else {
                 // It keeps nothing aside: what it waits for may never come.
-                return .delayed(Delay(run: candidate.run, shortages: impossible, canEver: false))
+                return .delayed(Delay(run: run, shortages: impossible, canEver: false))
             }
             var shortages: [Shortage] = []
             if needs.memoryBytes > free.freeMemoryBytes {
@@ -165,7 +120,7 @@ extension Scheduler {
             free.freeMemoryBytes -= min(needs.memoryBytes, free.freeMemoryBytes)
             free.freeMilliCPU -= min(needs.milliCPU, free.freeMilliCPU)
             guard shortages.isEmpty else {
-                return .delayed(Delay(run: candidate.run, shortages: shortages.sorted(), canEver: true))
+                return .delayed(Delay(run: run, shortages: shortages.sorted(), canEver: true))
             }
             return .placed(
                 Run.Lease(devices: devices, memoryBytes: needs.memoryBytes, milliCPU: needs.milliCPU))

@@ -16,19 +16,7 @@ extension SitePolicy.Rule {
     ) -> Admission {
         var check = AdmissionCheck(rule: self, profiles: profiles)
         var operation = operation
-        check.component(&operation.component, defaultProfile: "main", what: "The operation")
-        for index in operation.hooks.indices {
-            let hook = operation.hooks[index]
-            check.place = hook.place
-            check.component(
-                &operation.hooks[index].component, defaultProfile: "hook", what: "The hook '\(hook.name)'")
-        }
-        check.place = operation.component.job.container.place
-        if let hooks, operation.hooks.count > hooks {
-            check.refuse(
-                "hooks", "The operation has \(operation.hooks.count) hooks; \(check.says) at most \(hooks).",
-                hint: "Leave some out.")
-        }
+        check.operation(&operation, what: "The operation")
         if let workingDirectory { check.workingDirectory(workingDirectory) }
         operation.notes += check.notes
         return Admission(operation: operation, violations: check.violations)
@@ -54,13 +42,53 @@ private struct AdmissionCheck {
         violations.append(Diagnostic(.error, "policy.\(what)", message, hint: hint, at: place))
     }
 
+    /// The operation with its hooks and with all that it makes children of, each within the same bounds.
+    mutating func operation(_ operation: inout Operation, what: String) {
+        if operation.dag == nil { component(&operation.component, defaultProfile: "main", what: what) }
+        var count = hooks(&operation.hooks)
+        if var each = operation.eachHooks {
+            count += hooks(&each)
+            operation.eachHooks = each
+        }
+        if var matrix = operation.matrix {
+            // With a matrix alone the parent's hooks are the operation's already.
+            let added = hooks(&matrix.hooks)
+            if operation.schedule != nil { count += added }
+            operation.matrix = matrix
+        }
+        place = operation.component.job.container.place
+        if let bound = rule.hooks, count > bound {
+            refuse("hooks", "\(what) has \(count) hooks; \(says) at most \(bound).", hint: "Leave some out.")
+        }
+        guard var dag = operation.dag else { return }
+        for index in dag.nodes.indices {
+            place = dag.nodes[index].place
+            self.operation(&dag.nodes[index].operation, what: "The operation '\(dag.nodes[index].name)'")
+        }
+        operation.dag = dag
+    }
+
+    /// Hooks and hooks of hooks; returns how many there are.
+    mutating func hooks(_ hooks: inout [Hook]) -> Int {
+        var count = hooks.count
+        for index in hooks.indices {
+            let hook = hooks[index]
+            place = hook.place
+            component(&hooks[index].component, defaultProfile: "hook", what: "The hook '\(hook.name)'")
+            guard var nested = hook.hooks else { continue }
+            count += self.hooks(&nested)
+            hooks[index].hooks = nested
+        }
+        return count
+    }
+
     mutating func component(_ component: inout Component, defaultProfile: String, what: String) {
         place = component.job.container.place ?? place
         profile(of: component.job, defaultProfile, what)
         resources(of: component.job, what)
         termination(&component.termination, what)
         component.job.bounds = JobBounds(
-            rule: rule.name, memoryBytes: rule.memoryBytes, milliCPU: rule.milliCPU,
+            rule: rule.name, memoryBytes: rule.memoryBytes, milliCPU: rule.milliCPU, storageBytes: rule.storageBytes,
             workingDirectories: rule.workingDirectories)
     }
 
@@ -97,6 +125,11 @@ private struct AdmissionCheck {
             refuse(
                 "cpu", "\(what) asks for \(Self.cores(asked.milliCPU)) cores; \(says) \(Self.cores(bound)).",
                 hint: "Ask for less in `resources`.")
+        }
+        if let bound = rule.storageBytes, let asked = job.askedStorageBytes, asked > bound {
+            refuse(
+                "storage", "\(what) asks for \(Self.bytes(asked)) of storage; \(says) \(Self.bytes(bound)).",
+                hint: "Ask for less `ephemeral-storage` in `resources`.")
         }
         let devices = asked.devices.values.reduce(0, +)
         if let bound = rule.devices, devices > bound {

@@ -19,6 +19,11 @@ public struct SitePolicy: Hashable, Sendable, Codable {
             self.uid = uid
             self.groups = groups
         }
+
+        /// Whether one of these users (names, or uids in decimal) or a member of one of these groups.
+        public func isAmong(users: [String], groups named: [String]) -> Bool {
+            users.contains { $0 == name || $0 == String(uid) } || named.contains(where: groups.contains)
+        }
     }
 
     /// Bounds for some submitters; what is nil is not bounded.
@@ -39,6 +44,8 @@ public struct SitePolicy: Hashable, Sendable, Codable {
         public var memoryBytes: Int64?
         /// For the steps of a run that exist together, in thousandths of a core.
         public var milliCPU: Int64?
+        /// For a run's artifacts, in bytes on disk.
+        public var storageBytes: Int64?
         /// Devices of a run, of all classes together.
         public var devices: Int?
         /// Seconds an attempt may take.
@@ -51,8 +58,8 @@ public struct SitePolicy: Hashable, Sendable, Codable {
         public init(
             name: String, users: [String] = [], groups: [String] = [], profiles: [String]? = nil,
             networks: [SandboxProfile.Network]? = nil, workingDirectories: [String]? = nil, memoryBytes: Int64? = nil,
-            milliCPU: Int64? = nil, devices: Int? = nil, timeoutSeconds: Double? = nil, retries: Int? = nil,
-            hooks: Int? = nil
+            milliCPU: Int64? = nil, storageBytes: Int64? = nil, devices: Int? = nil, timeoutSeconds: Double? = nil,
+            retries: Int? = nil, hooks: Int? = nil
         ) {
             self.name = name
             self.users = users
@@ -62,6 +69,7 @@ public struct SitePolicy: Hashable, Sendable, Codable {
             self.workingDirectories = workingDirectories
             self.memoryBytes = memoryBytes
             self.milliCPU = milliCPU
+            self.storageBytes = storageBytes
             self.devices = devices
             self.timeoutSeconds = timeoutSeconds
             self.retries = retries
@@ -71,8 +79,7 @@ public struct SitePolicy: Hashable, Sendable, Codable {
         /// A rule that names nobody is for everybody.
         func isFor(_ subject: Subject) -> Bool {
             if users.isEmpty, groups.isEmpty { return true }
-            return users.contains { $0 == subject.name || $0 == String(subject.uid) }
-                || groups.contains(where: subject.groups.contains)
+            return subject.isAmong(users: users, groups: groups)
         }
     }
 
@@ -96,15 +103,18 @@ public struct JobBounds: Hashable, Sendable, Codable {
     public var rule: String
     public var memoryBytes: Int64?
     public var milliCPU: Int64?
+    public var storageBytes: Int64?
     /// Where the working directory must lie, when all links are followed.
     public var workingDirectories: [String]?
 
     public init(
-        rule: String, memoryBytes: Int64? = nil, milliCPU: Int64? = nil, workingDirectories: [String]? = nil
+        rule: String, memoryBytes: Int64? = nil, milliCPU: Int64? = nil, storageBytes: Int64? = nil,
+        workingDirectories: [String]? = nil
     ) {
         self.rule = rule
         self.memoryBytes = memoryBytes
         self.milliCPU = milliCPU
+        self.storageBytes = storageBytes
         self.workingDirectories = workingDirectories
     }
 

@@ -105,6 +105,10 @@ public struct Receipt: Hashable, Sendable, Codable {
     public var accounting: String?
     /// What the profile requires and the run went without, as it lets agents without root do; nil when nothing.
     public var lacking: [String]?
+    /// Whether the kernel keeps other programs off the cores that the step runs on; nil when the profile did not ask.
+    public var coreScheduling: Bool?
+    /// What the step's root was made of; nil in receipts of older agents.
+    public var root: RootSource?
 
     public init(
         namespaces: [String: UInt64] = [:], sharedNamespaces: [String] = [], cgroups: [String: String] = [:],
@@ -112,7 +116,8 @@ public struct Receipt: Hashable, Sendable, Codable {
         seccompMode: Int32 = 0, seccompFilters: Int32 = 0, noNewPrivileges: Bool = false,
         capabilities: [String: UInt64] = [:], uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], mounts: Int = 0,
         writableMounts: [String] = [], profile: String = "", devices: [String] = [],
-        landlock: String? = nil, deviceIsolation: String? = nil, accounting: String? = nil, lacking: [String]? = nil
+        landlock: String? = nil, deviceIsolation: String? = nil, accounting: String? = nil, lacking: [String]? = nil,
+        coreScheduling: Bool? = nil, root: RootSource? = nil
     ) {
         self.namespaces = namespaces
         self.sharedNamespaces = sharedNamespaces
@@ -135,6 +140,8 @@ public struct Receipt: Hashable, Sendable, Codable {
         self.deviceIsolation = deviceIsolation
         self.accounting = accounting
         self.lacking = lacking
+        self.coreScheduling = coreScheduling
+        self.root = root
     }
 }
 

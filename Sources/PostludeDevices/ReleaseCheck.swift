@@ -76,23 +76,34 @@ public struct ReleaseCheck {
     public static func baselines(
         of devices: [Device], refusing runs: RunMark? = nil
     ) throws(DeviceError) -> [String: HolderBaseline] {
+        var baselines: [String: HolderBaseline] = [:]
+        for (device, baseline) in try looks(at: devices, refusing: runs) { baselines[device] = try baseline.get() }
+        return baselines
+    }
+
+    /// As `baselines(of:refusing:)`; a device that a process of a run has fails by itself.
+    public static func looks(
+        at devices: [Device], refusing runs: RunMark? = nil
+    ) throws(DeviceError) -> [String: Result<HolderBaseline, DeviceError>] {
         var scan = ProcessScan(nodes: devices.flatMap(ownNodes))
         let result = try scan.run(excluding: [])
         var unreadable: [Int32: UInt64] = [:]
         for pid in result.unreadable.keys where !isOfRun(pid, runs) {
             unreadable[pid] = ProcessScan.startTime(of: pid)
         }
-        var baselines: [String: HolderBaseline] = [:]
+        var looks: [String: Result<HolderBaseline, DeviceError>] = [:]
         for device in devices {
-            var baseline = HolderBaseline(unreadable: unreadable)
-            // A process that is gone by now needs no excuse.
-            for holder in holders(of: device, in: result) where holder.how != .inFlight {
-                if isOfRun(holder.pid, runs) { throw .stillHeld(device.id, by: holder) }
-                baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
+            looks[device.id] = Result { () throws(DeviceError) in
+                var baseline = HolderBaseline(unreadable: unreadable)
+                // A process that is gone by now needs no excuse.
+                for holder in holders(of: device, in: result) where holder.how != .inFlight {
+                    if isOfRun(holder.pid, runs) { throw .stillHeld(device.id, by: holder) }
+                    baseline.startTimes[holder.pid] = ProcessScan.startTime(of: holder.pid)
+                }
+                return baseline
             }
-            baselines[device.id] = baseline
         }
-        return baselines
+        return looks
     }
 
     /// `free`, or who holds it.
@@ -103,18 +114,30 @@ public struct ReleaseCheck {
         return holders.isEmpty ? .free : .held(holders)
     }
 
+    /// What a look at a device shows that is to be free.
+    public struct Finding: Hashable, Sendable {
+        public var verdict: ReleaseVerdict
+        /// Those of the baseline that still have it (or may not be looked into): who is to be excused after the next
+        /// grant, if that comes at once.
+        public var excused: HolderBaseline
+    }
+
     /// As `verdict(of:excluding:)` for several devices in one pass over the processes; a device that is not among the
     /// results could not be looked at for the reason that `failed` is told.
-    public static func verdicts(
+    public static func findings(
         of devices: [(device: Device, baseline: HolderBaseline)], failed: (Device, DeviceError) -> Void
-    ) async -> [String: ReleaseVerdict] {
-        var verdicts: [String: ReleaseVerdict] = [:]
+    ) async -> [String: Finding] {
+        var findings: [String: Finding] = [:]
         do throws(DeviceError) {
             let result = try await ProcessScan.run(nodes: devices.flatMap { ownNodes(of: $0.device) })
             for (device, baseline) in devices {
                 do throws(DeviceError) {
                     let holders = try holders(of: device, in: result, excluding: baseline)
-                    verdicts[device.id] = holders.isEmpty ? .free : .held(holders)
+                    findings[device.id] = Finding(
+                        verdict: holders.isEmpty ? .free : .held(holders),
+                        excused: baseline.keeping(
+                            holders: Self.holders(of: device, in: result).map(\.pid), unreadable: result.unreadable.keys
+                        ))
                 } catch {
                     failed(device, error)
                 }
@@ -122,7 +145,7 @@ public struct ReleaseCheck {
         } catch {
             for (device, _) in devices { failed(device, error) }
         }
-        return verdicts
+        return findings
     }
 
     private static func ownNodes(of device: Device) -> [DeviceNode] { device.nodes.filter { !$0.isShared } }
@@ -147,5 +170,13 @@ public struct HolderBaseline: Hashable, Sendable, Codable {
     public init(startTimes: [Int32: UInt64] = [:], unreadable: [Int32: UInt64] = [:]) {
         self.startTimes = startTimes
         self.unreadable = unreadable
+    }
+
+    /// Without those that are not among these any more.
+    func keeping(holders: some Sequence<Int32>, unreadable: some Sequence<Int32>) -> HolderBaseline {
+        let (holders, unreadable) = (Set(holders), Set(unreadable))
+        return HolderBaseline(
+            startTimes: startTimes.filter { holders.contains($0.key) },
+            unreadable: self.unreadable.filter { unreadable.contains($0.key) })
     }
 }

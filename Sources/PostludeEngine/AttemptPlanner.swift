@@ -10,6 +10,10 @@ struct AttemptPlanner {
     let paths: RunPaths
     /// For a hook run: its main.
     let main: MainRun?
+    /// Postlude's own files that every step sees, by host path.
+    let tools: [String: String]
+    /// The directory of the hub's programs; nil for a hub without.
+    var hubPrograms: String?
     /// What attempts may hold together: the bound of one that asks for nothing, so that none can exhaust the host.
     let node: AttemptLimits
 
@@ -17,6 +21,8 @@ struct AttemptPlanner {
         var context: HookResolution.MainContext
         /// The attempt whose logs the hook sees; nil when main never had one.
         var attempt: AttemptID?
+        /// The run whose artifacts are main's.
+        var artifacts: RunID
     }
 
     var facts: RunFacts {
@@ -37,7 +43,7 @@ struct AttemptPlanner {
             directories: AttemptDirectories(
                 attempt: paths.attempt(attempt), artifacts: paths.artifacts(run.id),
                 artifactsInside: InsidePaths.artifacts(of: run.id), working: run.workingDirectory,
-                workingBounds: job.bounds?.workingDirectories, readOnly: readOnly),
+                workingBounds: job.bounds?.workingDirectories, readOnly: readOnly, tools: tools),
             limits: limits(of: steps), timeoutSeconds: termination.timeoutSeconds,
             graceSeconds: termination.graceSeconds)
     }
@@ -59,9 +65,13 @@ struct AttemptPlanner {
     }
 
     private var readOnly: [String: String] {
-        guard let main else { return [:] }
         var directories: [String: String] = [:]
-        let artifacts = paths.artifacts(main.context.id)
+        if run.operation.component.job.usesHub == true, let hubPrograms { directories[hubPrograms] = InsidePaths.hub }
+        for id in run.operation.reads ?? [] where paths.exists(paths.artifacts(id)) {
+            directories[paths.artifacts(id)] = InsidePaths.artifacts(of: id)
+        }
+        guard let main else { return directories }
+        let artifacts = paths.artifacts(main.artifacts)
         if paths.exists(artifacts) { directories[artifacts] = InsidePaths.artifacts(of: main.context.id) }
         if let attempt = main.attempt, paths.exists(paths.attempt(attempt)) {
             directories[paths.attempt(attempt)] = InsidePaths.logs(of: main.context.id)

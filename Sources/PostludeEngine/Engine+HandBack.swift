@@ -1,6 +1,7 @@
 import Foundation
 import PostludeCore
 import PostludeDevices
+import PostludeFailpoints
 import PostludeSandbox
 import PostludeStore
 import PostludeThreads
@@ -11,6 +12,7 @@ extension Engine {
     /// An open descriptor survives a change of the device filter, so only empty cgroups and a clean scan count. What is
     /// not free at the deadline is quarantined.
     func handBack(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        Failpoint.reach(.handBackDue)
         guard let (run, stored, _) = try await store.briefing(attempt),
             case .processing(let active, let ending) = run.state, active.attempt == attempt.number
         else {
@@ -18,56 +20,61 @@ extension Engine {
         }
         let deadline = ContinuousClock.now + .seconds(configuration.releaseDeadlineSeconds)
         var notes: [Diagnostic] = []
-        let verdicts: [Run.DeviceVerdict]
-        if let freed = inbox.takeFreed(attempt), freed == Set(active.lease.devices) {
-            verdicts = active.lease.devices.map { Run.DeviceVerdict($0, .free) }
-        } else {
-            var isEmpty = true
-            if let warden = try identity(stored) {
-                isEmpty = await emptied(warden, until: deadline)
-                if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
-            }
-            verdicts = try await self.verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
+        var isEmpty = true
+        if let warden = try identity(stored) {
+            isEmpty = await emptied(warden, until: deadline)
+            if !isEmpty { notes.append(.notEmpty(seconds: configuration.releaseDeadlineSeconds)) }
         }
-        if ReleaseCheck.isOwnUserOnly, !verdicts.isEmpty { notes.append(.ownProcessesOnly(uid: run.user.uid)) }
-        var leavings = await leavings(of: run)
+        let verdicts = try await verdicts(active.lease, stored, isEmpty: isEmpty, until: deadline)
+        var leavings = outputs(of: run).leavings(run, after: ending, hadDevices: !verdicts.isEmpty)
         leavings.notes = notes + leavings.notes
-        let (final, time) = (leavings, Timestamp.now)
-        var hooks: Store.Forethought?
-        if case .finish(let outcome) = ending.next {
-            hooks = try await forethought(about: run, attempt, outcome, outputs: final.outputs, at: time)
-        }
-        let applied = try await store.handBack(attempt, verdicts, final, hooks: hooks, at: time, completing: owed)
+        leavings.artifactsBytes = artifactsSize(of: run.artifacts, entries: Self.fewEntries)
+        Failpoint.reach(.outputsRead)
+        let applied = try await store.handBack(
+            attempt, verdicts, leavings, at: .now, completing: owed, deciding: hookDecider)
         inbox.take(applied.owed)
         if verdicts.contains(where: { $0.verdict != .free }) {
             logger.warning("a device is quarantined", metadata: ["attempt": "\(attempt)"])
             inbox.recheckQuarantined()
         }
-        if case .accept(let transition) = applied.result {
-            logger.notice(
-                "run changed",
-                metadata: ["run": "\(attempt.run)", "status": "\(transition.state.status.rawValue)"])
-            if let hooks, transition.state == .finished(hooks.outcome) { tell(hooks.decisions, of: attempt.run) }
-        }
+        tell(applied.result, of: attempt.run)
     }
 
-    /// Takes the devices of an attempt back as soon as its warden said that all has ended, while that word is still on
-    /// its way to the disk. What it finds counts only if everything is free at the first look; if not, or if looking
-    /// fails, the hand-back does it all itself, with its deadline.
-    func freeAhead(_ attempt: AttemptID) async {
+    func tell(_ handedBack: Store.HandedBack, of run: RunID) {
+        guard case .accept(let transition) = handedBack.decision else { return }
+        logger.notice(
+            "run changed", metadata: ["run": "\(run)", "status": "\(transition.state.status.rawValue)"])
+        tell(handedBack.hooks, of: run)
+    }
+
+    /// Takes the devices of an attempt back as soon as its warden said that all has ended, before that word is stored, so
+    /// that end and hand-back are one transaction. Nil when not all is free at the first look, or when looking fails:
+    /// then the hand-back is owed, and does it all itself, with its deadline.
+    func freed(_ attempt: AttemptID) async -> Store.Freed? {
         do {
-            guard let stored = try await store.attempt(attempt), let warden = try identity(stored) else { return }
+            guard let (run, stored, _) = try await store.briefing(attempt), let warden = try identity(stored) else {
+                return nil
+            }
             // Before the look: whoever could still open a device would not be found.
             try sandbox.revokeDevices(warden)
-            guard try sandbox.isEmpty(warden, stepsOnly: true) else { return }
+            Failpoint.reach(.devicesRevoked)
+            guard try sandbox.isEmpty(warden, stepsOnly: true) else { return nil }
             let leased = stored.leases.map { (id: $0.device, baseline: $0.baseline) }
             let found = leased.isEmpty ? [:] : try await look(at: leased)
-            guard leased.allSatisfy({ found[$0.id] == .free }) else { return }
-            inbox.keepFreed(Set(leased.map(\.id)), of: attempt)
+            guard leased.allSatisfy({ found[$0.id] == .free }) else { return nil }
+            let outputs = outputs(of: run)
+            let size = artifactsSize(of: run.artifacts, entries: Self.fewEntries)
+            Failpoint.reach(.outputsRead)
+            return Store.Freed(devices: Set(leased.map(\.id)), at: .now, deciding: hookDecider) { ending in
+                var leavings = outputs.leavings(run, after: ending, hadDevices: !leased.isEmpty)
+                leavings.artifactsBytes = size
+                return leavings
+            }
         } catch {
             logger.debug(
-                "devices could not be taken back ahead, ignoring",
+                "devices could not be taken back at once, ignoring",
                 metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+            return nil
         }
     }
 
@@ -77,8 +84,10 @@ extension Engine {
         do {
             let isEmpty = try await offload {
                 try sandbox.revokeDevices(warden)
+                Failpoint.reach(.devicesRevoked)
                 if try sandbox.isEmpty(warden, stepsOnly: true) { return true }
                 try sandbox.kill(warden)
+                Failpoint.reach(.stepsKilled)
                 return false
             }
             return try isEmpty ? true : await sandbox.awaitEmpty(warden, until: deadline)
@@ -114,13 +123,32 @@ extension Engine {
     /// and is not free.
     private func look(at leased: [(id: String, baseline: String?)]) async throws -> [String: ReleaseVerdict] {
         var known: [(device: Device, baseline: HolderBaseline)] = []
+        var ungranted: [Device] = []
         for (id, baseline) in leased {
             guard let device = try await device(id) else { continue }
-            let excused = try baseline.map { try JSONDecoder().decode(HolderBaseline.self, from: Data($0.utf8)) }
-            known.append((device, excused ?? HolderBaseline()))
+            guard let baseline else {
+                ungranted.append(device)
+                continue
+            }
+            known.append((device, try JSONDecoder().decode(HolderBaseline.self, from: Data(baseline.utf8))))
         }
-        return await ReleaseCheck.verdicts(of: known) { device, error in
+        if !ungranted.isEmpty { known += try await neverGranted(ungranted) }
+        let findings = await ReleaseCheck.findings(of: known) { device, error in
             logger.error("a device cannot be verified", metadata: ["device": "\(device.id)", "error": "\(error)"])
+        }
+        Failpoint.reach(.devicesVerified)
+        for (id, found) in findings where found.verdict == .free { holderLooks.keep(found.excused, of: id, at: .now) }
+        return findings.mapValues(\.verdict)
+    }
+
+    /// Devices of an attempt that never had a warden: no program of it was started, so whoever has one now had it before,
+    /// or came by it elsewhere, unless it is a process of a run.
+    private func neverGranted(_ devices: [Device]) async throws -> [(device: Device, baseline: HolderBaseline)] {
+        let runs = sandbox.runs
+        let looks = try await offload { try ReleaseCheck.looks(at: devices, refusing: runs) }
+        return devices.map { device in
+            guard case .success(let baseline) = looks[device.id] else { return (device, HolderBaseline()) }
+            return (device, baseline)
         }
     }
 
@@ -130,35 +158,28 @@ extension Engine {
         return try await store.deviceStatuses().first { $0.device.id == id }?.device
     }
 
-    /// Main's outputs, typed and checked; what is wrong with them becomes a note, and what could be read is kept.
-    private func leavings(of run: StoredRun) async -> Store.Leavings {
-        let limit = configuration.outputsBytes
-        switch OutputsFile.read(artifacts: run.artifacts, owner: run.user.uid, limit: limit) {
-        case .absent:
-            return Store.Leavings(notes: Inputs.validateOutputs(run.operation.component, [:]))
-        case .unusable(let reason):
-            return Store.Leavings(notes: [.unusableOutputs(reason)])
-        case .values(let values):
-            return Store.Leavings(
-                outputs: run.operation.component.typedOutputs(values),
-                notes: Inputs.validateOutputs(run.operation.component, values))
-        }
+    private func outputs(of run: StoredRun) -> OutputsFile.Reading {
+        OutputsFile.read(artifacts: run.artifacts, owner: run.user.uid, limit: configuration.outputsBytes)
     }
 
     /// Removes the attempt's cgroups. Nobody waits for this.
     func cleanUp(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
-        _ = inbox.takeFreed(attempt)
         try await quiet()
+        Failpoint.reach(.cleanUpDue)
         if let stored = try await store.attempt(attempt), let warden = try identity(stored) {
             try await sandbox.remove(warden)
+            Failpoint.reach(.cgroupsRemoved)
         }
         inbox.refillPool()
-        try await store.complete(owed)
+        let artifactsBytes = try await artifactsBytesLeft(by: attempt)
+        Failpoint.reach(.artifactsMeasured)
+        try await store.completeCleanUp(owed, artifactsBytes: artifactsBytes)
     }
 
     func removeLeftover(_ slot: String) async {
         do {
             try await sandbox.removeLeftover(slot)
+            Failpoint.reach(.leftoverRemoved)
         } catch {
             logger.warning(
                 "what a former agent left cannot be removed, ignoring",

@@ -1,6 +1,7 @@
 import Foundation
 import PostludeCore
 import PostludeDevices
+import PostludeFailpoints
 import PostludeSandbox
 import PostludeStore
 import PostludeThreads
@@ -12,6 +13,7 @@ extension Engine {
     /// runs is never among those who had it before; and if the agent dies in between, the warden leaves with nothing
     /// done and the launch is owed still.
     func launch(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        Failpoint.reach(.launchDue)
         guard let (run, stored, main) = try await store.briefing(attempt) else {
             return try await store.complete(owed)
         }
@@ -29,21 +31,35 @@ extension Engine {
             return try await refuseLaunch(
                 attempt, "engine.device-gone", "A leased device is no longer in the configuration.", owed)
         }
-        let sandbox = sandbox
-        async let scanned = leased.isEmpty ? [:] : offload { try Self.baselines(of: leased, in: sandbox) }
+        // Before anybody looks who has the devices: an image may have to be unpacked.
+        let rooted: AttemptSpec
+        do {
+            let planner = AttemptPlanner(
+                run: run, attempt: attempt,
+                profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
+                devices: leased, paths: paths, main: try main.map(mainRun), tools: configuration.tools,
+                hubPrograms: configuration.hub.programs,
+                node: AttemptLimits(memoryBytes: configuration.memoryBytes))
+            guard let found = try await rooting(try planner.spec(), whileLaunching: attempt) else {
+                return try await refuseLaunch(
+                    attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
+            }
+            rooted = found
+        } catch let error as InputError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        } catch let error as EngineError {
+            return try await refuseLaunch(attempt, error.code, error.message, owed)
+        }
+        async let scanned = baselines(of: leased)
         let spec: AttemptSpec
         let warden: WardenIdentity
         do {
             try paths.prepare(attempt, for: run.user)
-            let planner = AttemptPlanner(
-                run: run, attempt: attempt,
-                profile: try profile(of: run.operation.component.job, isHook: run.upstream != nil),
-                devices: leased, paths: paths, main: try main.map(mainRun),
-                node: AttemptLimits(memoryBytes: configuration.memoryBytes))
-            spec = try planner.spec()
-            warden = try sandbox.reserve(for: spec.profile)
-        } catch let error as InputError {
-            return try await refuseLaunch(attempt, error.code, error.message, owed)
+            Failpoint.reach(.directoriesMade)
+            spec = try granting(connectionsOf: run, to: rooted)
+            warden = try sandbox.reserve(
+                for: spec.profile, hasImages: spec.steps.contains { $0.rootDirectory != nil })
+            Failpoint.reach(.wardenReserved)
         } catch let error as EngineError {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch let error as SandboxError {
@@ -54,7 +70,9 @@ extension Engine {
         do {
             text = try Self.text(warden)
             try sandbox.launch(spec, in: warden, isHeld: true)
+            Failpoint.reach(.planSent)
             let baselines = try await scanned
+            if !leased.isEmpty { Failpoint.reach(.baselineTaken) }
             binding = try await store.bind(
                 attempt, warden: text, steps: spec.steps.map { ($0.name, $0.role) },
                 names: spec.receiptNames(lacking: sandbox.lacking(spec.profile)), baselines: baselines)
@@ -78,8 +96,10 @@ extension Engine {
             return try await refuseLaunch(
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)
         }
+        Failpoint.reach(.startDue)
         do {
             try sandbox.start(warden)
+            Failpoint.reach(.started)
         } catch {
             // It has died and said nothing, which its watcher finds: the launch is owed anew then.
             logger.warning(
@@ -108,6 +128,7 @@ extension Engine {
     /// Asks the warden to stop the steps. A warden that is gone has said its last word to the attempt's watcher; an
     /// attempt that has none gets none while its run stops, so nobody else would end it.
     func requestStop(_ attempt: AttemptID, _ owed: OwedEffect) async throws {
+        Failpoint.reach(.stopDue)
         guard let stored = try await store.attempt(attempt) else { return try await store.complete(owed) }
         guard let warden = try identity(stored) else {
             return try await refuseLaunch(
@@ -116,6 +137,7 @@ extension Engine {
         if sandbox.isAlive(warden) {
             do {
                 try sandbox.requestStop(warden)
+                Failpoint.reach(.stopSent)
             } catch let error as SandboxError where sandbox.isAlive(warden) {
                 throw error
             }
@@ -135,8 +157,30 @@ extension Engine {
 
     /// Who holds the devices before they are granted: display servers and the like are excused at the release,
     /// processes of other runs never are.
-    private static func baselines(of devices: [Device], in sandbox: Sandbox) throws -> [String: String] {
-        try ReleaseCheck.baselines(of: devices, refusing: sandbox.runs).mapValues { try text($0) }
+    private func baselines(of devices: [Device]) async throws -> [String: String] {
+        guard !devices.isEmpty else { return [:] }
+        if let known = await holderLooks.take(Set(devices.map(\.id))) {
+            return try known.mapValues { try Self.text($0) }
+        }
+        let runs = sandbox.runs
+        return try await offload { try ReleaseCheck.baselines(of: devices, refusing: runs) }.mapValues {
+            try Self.text($0)
+        }
+    }
+
+    /// Looks who has those of the devices that are idle, for a run that may be granted some of them in a moment.
+    func lookAhead(at ids: Set<String>) async {
+        var found: [String: HolderBaseline] = [:]
+        do {
+            let (runs, looked) = (sandbox.runs, ids.compactMap { devices[$0] })
+            for (id, look) in try await offload({ try ReleaseCheck.looks(at: looked, refusing: runs) }) {
+                // One that a run has is no idle device any more.
+                if case .success(let baseline) = look { found[id] = baseline }
+            }
+        } catch {
+            logger.debug("no look at the devices ahead, ignoring", metadata: ["error": "\(error)"])
+        }
+        holderLooks.end(found, at: .now)
     }
 
     /// Returns when no run has waited for an effect for a moment, after a second at the latest. Making and removing
@@ -174,7 +218,7 @@ extension AttemptSpec {
                 let granted = step.getsDevices ? devices.map(\.path) : []
                 let names = Receipt(
                     seccompProfile: profile.seccomp, profile: profile.name, devices: granted,
-                    lacking: lacking.isEmpty ? nil : lacking.map(\.rawValue))
+                    lacking: lacking.isEmpty ? nil : lacking.map(\.rawValue), root: step.root)
                 return (step.name, names)
             }, uniquingKeysWith: { first, _ in first })
     }

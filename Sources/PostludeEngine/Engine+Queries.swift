@@ -1,10 +1,28 @@
+import Glibc
 import PostludeCore
 import PostludeStore
 
 extension Engine {
     /// Newest first.
-    public func list(for caller: Caller, includeHooks: Bool = true, limit: Int = 100) async throws -> [RunSummary] {
-        try await asked { try await store.summaries(uid: caller.visibleUID, includeHooks: includeHooks, limit: limit) }
+    public func list(
+        for caller: Caller, _ filter: RunFilter = RunFilter(), limit: Int = 100
+    ) async throws -> [RunSummary] {
+        try await asked { try await store.summaries(uid: caller.visibleUID, filter, limit: limit) }
+    }
+
+    /// Writes a copy of the database into the state directory's `backups`, readable by the agent's user alone, while
+    /// work goes on. Returns its path. Throws `engine.administrators-only`, or the store's codes.
+    public func backUp(for caller: Caller) async throws -> String {
+        try checkAdministrator(caller, may: "copy the database, which has everybody's runs")
+        let directory = "\(configuration.stateDirectory)/backups"
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            throw EngineError(
+                .unavailable, "engine.no-backup", "'\(directory)' cannot be made: \(String(cString: strerror(errno))).",
+                hint: "See whether the disk has room.")
+        }
+        let path = "\(directory)/postlude-\(Timestamp.now.iso8601.filter { $0 != ":" }).sqlite"
+        try await asked { [store] in try await store.backUp(to: path) }
+        return path
     }
 
     public func detail(_ id: RunID, for caller: Caller) async throws -> RunDetail {
@@ -35,6 +53,18 @@ extension Engine {
                 .conflict, "engine.already-finished",
                 "Run \(id.short) is already \(detail.summary.status.rawValue).", hint: nil)
         }
+    }
+
+    /// Lets a run go on that is held until somebody approves it: its submitter, or an administrator.
+    public func approve(_ id: RunID, for caller: Caller) async throws {
+        let detail = try await detail(id, for: caller)
+        let by = caller.uid == detail.summary.uid ? detail.summary.user : "the administrator (uid \(caller.uid))"
+        let decision = try await asked { try await apply(.approved(by: by), to: id) }
+        guard case .ignore = decision else { return }
+        throw EngineError(
+            .conflict, "engine.not-held",
+            "Run \(id.short) does not wait for approval; it is \(detail.summary.status.rawValue).",
+            hint: "Only operations with isApproved: false wait.")
     }
 
     public func usage(for caller: Caller, since: Timestamp? = nil) async throws -> [UsageRecord] {

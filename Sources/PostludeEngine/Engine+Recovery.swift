@@ -1,5 +1,6 @@
 import Foundation
 import PostludeCore
+import PostludeFailpoints
 import PostludeSandbox
 import PostludeStore
 
@@ -7,6 +8,7 @@ extension Engine {
     /// Takes up what a former agent left. It adds no transitions of its own: owed effects are performed again, live
     /// wardens and journals are watched again, and what is in them becomes ordinary events.
     func recover() async throws {
+        Failpoint.reach(.recoveryDue)
         let leftovers = try sandbox.leftovers()
         let decoder = JSONDecoder()
         let claimed = try await store.claimedWardens().map { text in
@@ -21,11 +23,18 @@ extension Engine {
                 metadata: ["run": "\(owed.run)", "effect": "\(owed.effect.kind.rawValue)"])
         }
         inbox.take(try await store.owedEffects())
+        Failpoint.reach(.effectsTaken)
+        // When they are due next is remembered by nobody.
+        for schedule in try await store.liveSchedules() {
+            inbox.take(try await store.oweAdvance(of: schedule, at: .now).owed)
+        }
         for attempt in try await store.liveAttempts() {
             guard let warden = try identity(attempt) else { continue }
             logger.notice("attempt adopted", metadata: ["attempt": "\(attempt.id)", "pid": "\(warden.pid)"])
             inbox.watch(attempt.id, warden)
         }
+        Failpoint.reach(.attemptsAdopted)
+        for window in try await store.maintenance(at: .now) { if let until = window.until { inbox.place(at: until) } }
         if try await !store.quarantined().isEmpty { inbox.recheckQuarantined() }
         inbox.refillPool()
     }

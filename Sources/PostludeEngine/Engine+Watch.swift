@@ -1,4 +1,5 @@
 import PostludeCore
+import PostludeFailpoints
 import PostludeSandbox
 import PostludeStore
 import PostludeThreads
@@ -61,8 +62,10 @@ extension Engine {
         guard let stored = try await store.attempt(attempt), let text = stored.warden,
             try identity(stored) == warden
         else { return }
+        let loss: Run.Loss = sandbox.isOfThisBoot(warden) ? .warden : .node
         let applied = try await persistently {
-            try await self.store.wardenEnded(text, of: attempt, at: .now)
+            try await self.recordEviction(of: attempt)
+            return try await self.store.wardenEnded(text, of: attempt, with: loss, at: .now)
         }
         take(applied, of: attempt.run)
     }
@@ -73,6 +76,8 @@ extension Engine {
         while true {
             do {
                 return try await body()
+            } catch let error as StoreError where makesRoom(for: error) {
+                continue
             } catch let error as StoreError where error.isTemporary {
                 logger.error("the store has no room, trying again", metadata: ["error": "\(error)"])
             }
@@ -101,13 +106,17 @@ private actor JournalReader {
         do {
             let reports = try journal.reports(from: next)
             guard let last = reports.last, !hasEnded else { return hasEnded }
-            let (engine, attempt) = (engine, attempt)
-            async let ahead: Void = reports.contains { $0.report.isEnd } ? engine.freeAhead(attempt) : ()
+            Failpoint.reach(.journalRead)
+            let (engine, attempt, noticed) = (engine, attempt, Timestamp.now)
+            let message = reports.contains { $0.report.isFailure } ? engine.message(of: attempt) : nil
+            let freed = reports.contains { $0.report.isEnd } ? await engine.freed(attempt) : nil
             let applied = try await engine.persistently {
-                try await engine.store.record(reports, of: attempt, at: .now)
+                try await engine.recordEviction(of: attempt)
+                return try await engine.store.record(
+                    reports, of: attempt, message: message, at: noticed, freed: freed)
             }
-            await ahead
             engine.inbox.take(applied.owed)
+            if let handedBack = applied.result.handedBack { engine.tell(handedBack, of: attempt.run) }
             next = max(next, last.sequence + 1)
             hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }
             if applied.result.mainStarted || applied.result.hasEnded { engine.inbox.refillPool() }
@@ -128,5 +137,20 @@ extension AttemptReport {
         case .ended: true
         case .accepted, .stepStarted, .stepExited, .stopping: false
         }
+    }
+
+    fileprivate var isFailure: Bool {
+        switch self {
+        case .ended(let exit, _, _): !exit.isSuccess
+        case .accepted, .stepStarted, .stepExited, .stopping: false
+        }
+    }
+}
+
+extension Engine {
+    /// What the attempt's program wrote to `POSTLUDE_MESSAGE`.
+    func message(of attempt: AttemptID) -> String? {
+        MessageFile.read(
+            artifacts: paths.artifacts(attempt.run), name: InsidePaths.messageFileName(attempt: attempt.number))
     }
 }

@@ -1,5 +1,6 @@
 import Logging
 import PostludeCore
+import PostludeImages
 import PostludeSandbox
 import PostludeStore
 import PostludeThreads
@@ -15,7 +16,9 @@ public final class Engine: Service {
     let node: Store.Node
     let logger: Logger
     let inbox = Inbox()
+    let holderLooks = HolderLooks()
     let paths: RunPaths
+    let images: ImageStore
 
     /// The store's directory must be the configuration's state directory's own; no run is touched before `run()`.
     public init(
@@ -27,9 +30,14 @@ public final class Engine: Service {
         self.devices = Dictionary(devices.map { ($0.id, $0) }) { first, _ in first }
         self.logger = logger
         node = Store.Node(
-            memoryBytes: configuration.memoryBytes, milliCPU: configuration.milliCPU, devices: devices)
+            memoryBytes: configuration.memoryBytes, milliCPU: configuration.milliCPU, devices: devices,
+            rules: configuration.rules)
         paths = RunPaths(stateDirectory: configuration.stateDirectory)
         try paths.prepare()
+        let (runs, reserve) = (paths.runs, configuration.disk.reserve)
+        images = ImageStore(directory: "\(configuration.stateDirectory)/images") {
+            DiskSpace(at: runs).flatMap(reserve.shortage)
+        }
     }
 
     /// Takes up what a former agent left, then works until the task is cancelled or the service shut down. Running
@@ -55,8 +63,8 @@ public final class Engine: Service {
         }
     }
 
-    /// What this host can enforce.
-    public var hostChecks: [HostCheck] { sandbox.hostChecks }
+    /// What this host can enforce, and whether it has what the configuration's images need.
+    public var hostChecks: [HostCheck] { sandbox.hostChecks + ImageTools.checks(for: configuration.images) }
 
     /// Whether nothing waits, runs or is owed.
     public var isIdle: Bool {
@@ -86,12 +94,18 @@ public final class Engine: Service {
         case .watch(let attempt, let warden):
             await watch(attempt, warden)
             inbox.stopWatching(warden)
+        case .watchDisk:
+            await watchDisk()
         case .refillPool:
             await refillPool()
         case .recheckQuarantined:
             await recheckWhileQuarantined()
+        case .prepareImage(let layout, let image): await prepareAhead(layout, image)
+        case .place(let time):
+            await place(at: time)
         case .removeLeftovers(let slots):
             for slot in slots { await removeLeftover(slot) }
+        case .followSchedules: await followSchedules()
         }
     }
 
@@ -104,6 +118,8 @@ public final class Engine: Service {
                 return
             } catch is CancellationError {
                 return
+            } catch let error as StoreError where makesRoom(for: error) {
+                continue
             } catch {
                 logger.error(
                     "an effect failed and is tried again",
@@ -123,8 +139,10 @@ public final class Engine: Service {
         switch owed.effect.kind {
         case .launch: try await launch(attempt, owed)
         case .requestStop: try await requestStop(attempt, owed)
+        case .evict: try await evict(attempt, owed)
         case .handBack: try await handBack(attempt, owed)
         case .resolveHooks: try await resolveHooks(of: owed.run, owed)
+        case .advance: try await advance(owed.run, owed)
         case .cleanUp: try await cleanUp(attempt, owed)
         }
     }
@@ -140,7 +158,11 @@ public final class Engine: Service {
     /// Takes what a decision about a run owes, and logs the change.
     func take(_ applied: Applied<Run.Decision>, of run: RunID) {
         inbox.take(applied.owed)
-        switch applied.result {
+        tell(applied.result, of: run)
+    }
+
+    func tell(_ decision: Run.Decision, of run: RunID) {
+        switch decision {
         case .accept(let transition):
             let level: Logger.Level = transition.conditions.isEmpty ? .debug : .notice
             logger.log(

@@ -11,6 +11,18 @@ public struct EngineConfiguration: Sendable {
     public var profiles: [String: SandboxProfile]
     /// What submitters may ask for.
     public var policy: SitePolicy
+    /// What operations may name by `connection`.
+    public var connections: [Connection]
+    /// Names of all the groups of a user, to judge by who may use a connection.
+    public var groupNames: @Sendable (UserIdentity) -> Set<String>
+    /// The site's presets.
+    public var presets: PresetCatalog
+    /// Those of them that are merged into what does not name them.
+    public var defaults: [SiteDefaults]
+    /// What the images are that operations name.
+    public var images: ImageMap
+    /// How the node is shared among queues and users.
+    public var rules: SchedulingRules
     /// Host memory that attempts may hold together, in bytes.
     public var memoryBytes: Int64
     /// Thousandths of a core that attempts may hold together.
@@ -21,12 +33,26 @@ public struct EngineConfiguration: Sendable {
     public var quarantineRecheckSeconds: Double
     /// Bytes an outputs file may have.
     public var outputsBytes: Int
+    /// How many mains a hook run may have above it: 1 lets operations have hooks, 2 these have hooks of their own.
+    public var hookDepth: Int
+    /// Postlude's own files and directories that every step sees (host path, without links -> path inside).
+    public var tools: [String: String]
+    /// What is left of the disk, and how often it is looked at while runs are running.
+    public var disk: DiskWatch.Settings
 
     public init(
         stateDirectory: String, hub: Hub, profiles: [String: SandboxProfile], memoryBytes: Int64, milliCPU: Int64,
         policy: SitePolicy = SitePolicy(), releaseDeadlineSeconds: Double = 10, quarantineRecheckSeconds: Double = 30,
-        outputsBytes: Int = 1 << 20
+        outputsBytes: Int = 1 << 20, tools: [String: String] = [:], hookDepth: Int = 3,
+        disk: DiskWatch.Settings = DiskWatch.Settings(), connections: [Connection] = [],
+        groupNames: @escaping @Sendable (UserIdentity) -> Set<String> = { _ in [] },
+        presets: PresetCatalog = .empty, defaults: [SiteDefaults] = [], images: ImageMap = ImageMap(),
+        rules: SchedulingRules = SchedulingRules()
     ) {
+        self.rules = rules
+        self.images = images
+        self.presets = presets
+        self.defaults = defaults
         self.stateDirectory = stateDirectory
         self.hub = hub
         self.profiles = profiles
@@ -36,6 +62,11 @@ public struct EngineConfiguration: Sendable {
         self.releaseDeadlineSeconds = releaseDeadlineSeconds
         self.quarantineRecheckSeconds = quarantineRecheckSeconds
         self.outputsBytes = outputsBytes
+        self.tools = tools
+        self.disk = disk
+        self.hookDepth = hookDepth
+        self.connections = connections
+        self.groupNames = groupNames
     }
 }
 

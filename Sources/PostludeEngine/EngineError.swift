@@ -5,7 +5,7 @@ import PostludeStore
 public struct EngineError: Error, Hashable, Sendable {
     /// What kind of answer it is; a server turns it into its protocol's status.
     public enum Kind: String, Hashable, Sendable {
-        case badRequest, notFound, forbidden, conflict, unavailable, internalFault
+        case badRequest, notFound, forbidden, conflict, exhausted, unavailable, internalFault
     }
 
     public var kind: Kind
@@ -59,10 +59,44 @@ extension EngineError {
             hint: "Ask for less, or see postlude devices for what there is.")
     }
 
+    static func notFinished(_ id: RunID, _ status: RunStatus) -> EngineError {
+        EngineError(
+            .conflict, "engine.not-finished", "Run \(id.short) is \(status.rawValue): its hooks are still to come.",
+            hint: "Wait until it has ended.")
+    }
+
+    static func unknownHook(_ name: String, known: [String], isAmbiguous: Bool) -> EngineError {
+        let numbered = known.enumerated().map { "\($0.offset) \($0.element)" }.joined(separator: ", ")
+        return EngineError(
+            .badRequest, "engine.unknown-hook",
+            isAmbiguous ? "The run has several hooks '\(name)'." : "The run has no hook '\(name)'.",
+            hint: known.isEmpty ? "It has no hooks at all." : "Name one of these, or its number: \(numbered).")
+    }
+
+    static func hookDepth(_ limit: Int) -> EngineError {
+        EngineError(
+            .badRequest, "engine.hook-depth", "The hook would be \(limit + 1) deep; hooks may be \(limit) deep here.",
+            hint: "An administrator can raise `hookDepth` in the configuration.")
+    }
+
+    static func profileWithoutDevices(_ profile: String, _ classes: [String]) -> EngineError {
+        EngineError(
+            .badRequest, "engine.profile-without-devices",
+            "The sandbox profile '\(profile)' grants no device, and \(classes.sorted().joined(separator: ", ")) is asked for.",
+            hint: "Name a profile that does in `run.profile`, such as main, or leave the device out.")
+    }
+
     static func unknownProfile(_ name: String, known: [String]) -> EngineError {
         EngineError(
             .badRequest, "engine.unknown-profile", "There is no sandbox profile '\(name)'.",
             hint: "Known profiles: \(known.sorted().joined(separator: ", ")).")
+    }
+
+    static func diskPressure(_ directory: String, _ shortage: DiskReserve.Shortage) -> EngineError {
+        EngineError(
+            .unavailable, "engine.disk-pressure",
+            "The disk of '\(directory)' has \(shortage.words); until that changes no run is taken.",
+            hint: "Free some space there, or lower `diskReserve` in the configuration.")
     }
 
     static func unmetRequirements(_ profile: String, _ checks: [HostCheck]) -> EngineError {

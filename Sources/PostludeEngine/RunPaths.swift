@@ -6,7 +6,10 @@ import PostludeCore
 struct RunPaths: Sendable {
     let stateDirectory: String
 
-    private var runs: String { "\(stateDirectory)/runs" }
+    /// The runs may lie on another disk than the database.
+    var disks: [String] { [runs, "\(stateDirectory)/store"] }
+
+    var runs: String { "\(stateDirectory)/runs" }
 
     func run(_ id: RunID) -> String { "\(runs)/\(id)" }
     func artifacts(_ id: RunID) -> String { "\(run(id))/artifacts" }

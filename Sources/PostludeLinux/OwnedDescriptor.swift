@@ -63,6 +63,11 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         try writeAll(bytes, to: rawValue)
     }
 
+    /// Returns when all that was written to its file system is on the disk.
+    public borrowing func syncFileSystem() throws(LinuxError) {
+        _ = try retrying("syncfs") { linux_syncfs(rawValue) }
+    }
+
     /// Reads to the end of the file, at most `limit` bytes.
     public borrowing func readAll(limit: Int = 1 << 24) throws(LinuxError) -> [UInt8] {
         try readToEnd(rawValue, limit: limit)

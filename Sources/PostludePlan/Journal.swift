@@ -43,7 +43,7 @@ public enum SetupStage: UInt8, Hashable, Sendable, CaseIterable {
     case plan = 0, cgroup = 1, limit = 2, deviceFilter = 3, clone = 4, network = 5, mount = 6, pivot = 7, hostname = 8,
         session = 9, resourceLimit = 10, credentials = 11, capabilities = 12, noNewPrivileges = 13, descriptors = 14,
         seccomp = 15, workingDirectory = 16, receipt = 17, exec = 18, log = 19,
-        landlock = 20, userNamespace = 21
+        landlock = 20, userNamespace = 21, coreScheduling = 22
 }
 
 /// Counters at a step's end; nil where the host has none.
@@ -90,13 +90,16 @@ public struct StepReceipt: Hashable, Sendable {
     public var startTime: UInt64
     /// Whether it has a cgroup of its own; without one, limits and counts are those of processes.
     public var hasCgroup: Bool
+    /// Whether the kernel has given it a core scheduling cookie, where the plan asks for one.
+    public var hasCoreCookie: Bool
 
     public init(
         namespaces: [String: UInt64] = [:], hostNamespaces: [String: UInt64] = [:], cgroupText: String = "",
         limits: [String: String] = [:], deviceFilterPrograms: [UInt32] = [], seccompMode: Int32 = 0,
         seccompFilters: Int32 = 0, noNewPrivileges: Bool = false, capabilities: [UInt64] = [], uid: UInt32 = 0,
         gid: UInt32 = 0, groups: [UInt32] = [], mounts: UInt32 = 0, writableMounts: [String] = [],
-        landlockABI: Int32 = 0, landlockRules: UInt32 = 0, startTime: UInt64 = 0, hasCgroup: Bool = true
+        landlockABI: Int32 = 0, landlockRules: UInt32 = 0, startTime: UInt64 = 0, hasCgroup: Bool = true,
+        hasCoreCookie: Bool = false
     ) {
         self.namespaces = namespaces
         self.hostNamespaces = hostNamespaces
@@ -116,5 +119,6 @@ public struct StepReceipt: Hashable, Sendable {
         self.landlockRules = landlockRules
         self.startTime = startTime
         self.hasCgroup = hasCgroup
+        self.hasCoreCookie = hasCoreCookie
     }
 }

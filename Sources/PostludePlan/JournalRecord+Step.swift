@@ -53,6 +53,7 @@ extension StepReceipt {
         writer.integer(landlockRules)
         writer.integer(startTime)
         writer.flag(hasCgroup)
+        writer.flag(hasCoreCookie)
     }
 
     init(from reader: inout ByteReader) throws(PlanError) {
@@ -84,6 +85,8 @@ extension StepReceipt {
         guard reader.remaining > 0 else { return }
         startTime = try reader.integer()
         hasCgroup = try reader.flag("flag")
+        guard reader.remaining > 0 else { return }
+        hasCoreCookie = try reader.flag("flag")
     }
 }
 

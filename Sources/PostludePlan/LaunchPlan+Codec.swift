@@ -1,5 +1,6 @@
 /// Layout: `PLPN`, u16 version, u16 zero, then the fields in the order of their declaration. Numbers are little-endian;
 /// text, bytes and lists have a u32 count before them; an optional has a flag byte.
+/// Version 3 appended rules for files and core scheduling to each step.
 extension LaunchPlan {
     static let magic: UInt32 = 0x4E50_4C50  // "PLPN"
     /// What one message can carry besides the plan itself.
@@ -26,7 +27,7 @@ extension LaunchPlan {
         var reader = ByteReader(bytes[...])
         guard try reader.integer() == Self.magic else { throw PlanError(.notAPlan) }
         let version: UInt16 = try reader.integer()
-        guard version == Self.version, try reader.integer(UInt16.self) == 0 else {
+        guard Self.readableVersions.contains(version), try reader.integer(UInt16.self) == 0 else {
             throw reader.failure(.unsupportedVersion(version))
         }
         self.init(
@@ -36,7 +37,9 @@ extension LaunchPlan {
             },
             network: try reader.value(Network.self), timeoutMilliseconds: try reader.integer(),
             graceMilliseconds: try reader.integer(),
-            steps: try reader.list("steps", limit: 128) { (reader) throws(PlanError) in try StepPlan(from: &reader) })
+            steps: try reader.list("steps", limit: 128) { (reader) throws(PlanError) in
+                try StepPlan(from: &reader, version: version)
+            })
         try reader.finish()
         try validate(descriptors: descriptors)
     }
@@ -82,9 +85,14 @@ extension StepPlan {
         writer.integer(logBytes)
         writer.flag(usesHostNetwork)
         writer.integer(landlock)
+        writer.list(fileRules) {
+            $0.text($1.path)
+            $0.integer($1.access)
+        }
+        writer.flag(coreScheduling)
     }
 
-    init(from reader: inout ByteReader) throws(PlanError) {
+    init(from reader: inout ByteReader, version: UInt16) throws(PlanError) {
         self.init(
             name: try reader.text(limit: 128), role: try reader.value(Role.self),
             program: try reader.text(limit: 4096),
@@ -108,6 +116,11 @@ extension StepPlan {
             standardOutput: try reader.integer(), standardError: try reader.integer(),
             logBytes: try reader.integer(), usesHostNetwork: try reader.flag("flag"),
             landlock: try reader.integer())
+        guard version >= 3 else { return }
+        fileRules = try reader.list("file rules", limit: 4096) { (reader) throws(PlanError) in
+            FileRule(path: try reader.text(limit: 4096), access: try reader.integer())
+        }
+        coreScheduling = try reader.flag("flag")
     }
 }
 

@@ -29,6 +29,8 @@ extension LaunchPlan {
             let used = [step.standardOutput, step.standardError] + [step.seccomp, step.deviceFilter].compactMap { $0 }
             try check(used.allSatisfy { $0 < known }, "A descriptor of '\(step.name)' was not sent.")
             for mount in step.mounts { try mount.validate(descriptors: known) }
+            try check(
+                step.fileRules.allSatisfy(\.isWellFormed), "A rule for files of '\(step.name)' names no absolute path.")
         }
     }
 }
@@ -59,6 +61,13 @@ extension CgroupWrite {
     var isWellFormed: Bool {
         !file.isEmpty && !file.utf8.contains(UInt8(ascii: "/")) && file != "." && file != ".."
             && !file.hasPrefix("cgroup.")
+    }
+}
+
+extension FileRule {
+    /// The root itself may be named.
+    var isWellFormed: Bool {
+        path.hasPrefix("/") && !path.utf8.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) }
     }
 }
 

@@ -3,7 +3,9 @@
 ///
 /// Layouts and stage numbers are append-only: an old warden may outlive an upgraded agent.
 public struct LaunchPlan: Hashable, Sendable {
-    public static let version: UInt16 = 2
+    public static let version: UInt16 = 3
+    /// What is read; 2 knew neither rules for files nor core scheduling.
+    static let readableVersions: ClosedRange<UInt16> = 2...3
 
     /// `<run>.<number>`, for records and messages.
     public var attempt: String
@@ -96,6 +98,10 @@ public struct StepPlan: Hashable, Sendable {
     public var usesHostNetwork: Bool
     /// Bits of `Landlock.Rules`; those that the kernel does not know are left out.
     public var landlock: UInt32
+    /// What may be done with files, where `landlock` has rules for files; everything else is refused then.
+    public var fileRules: [FileRule]
+    /// Whether no program but the step's own shares a processor core with it at any moment.
+    public var coreScheduling: Bool
 
     public init(
         name: String, role: Role, program: String, arguments: [String], environment: [String],
@@ -103,7 +109,7 @@ public struct StepPlan: Hashable, Sendable {
         groups: [UInt32], resourceLimits: [ResourceLimit] = [], seccomp: DescriptorIndex?,
         deviceFilter: DescriptorIndex?, standardOutput: DescriptorIndex, standardError: DescriptorIndex,
         logBytes: UInt64 = 64 << 20, usesHostNetwork: Bool = false,
-        landlock: UInt32 = 0
+        landlock: UInt32 = 0, fileRules: [FileRule] = [], coreScheduling: Bool = false
     ) {
         self.name = name
         self.role = role
@@ -124,6 +130,21 @@ public struct StepPlan: Hashable, Sendable {
         self.logBytes = logBytes
         self.usesHostNetwork = usesHostNetwork
         self.landlock = landlock
+        self.fileRules = fileRules
+        self.coreScheduling = coreScheduling
+    }
+}
+
+/// Allows something beneath a path of the finished root, or with the one file that it names.
+public struct FileRule: Hashable, Sendable {
+    /// Absolute, inside the new root.
+    public var path: String
+    /// The kernel's bits (LANDLOCK_ACCESS_FS_*); those that it does not know are left out.
+    public var access: UInt64
+
+    public init(path: String, access: UInt64) {
+        self.path = path
+        self.access = access
     }
 }
 

@@ -26,7 +26,7 @@ extension PrepareRequest {
         var reader = ByteReader(bytes)
         guard try reader.integer() == Self.magic else { throw PlanError(.notAPlan) }
         let version: UInt16 = try reader.integer()
-        guard version == LaunchPlan.version, try reader.integer(UInt16.self) == 0 else {
+        guard LaunchPlan.readableVersions.contains(version), try reader.integer(UInt16.self) == 0 else {
             throw reader.failure(.unsupportedVersion(version))
         }
         var cgroups: [CgroupWrite.Controller: String] = [:]

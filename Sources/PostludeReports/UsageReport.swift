@@ -7,7 +7,7 @@ public enum UsageReport {
         var table = TextTable([
             .init("RUN"), .init("NAME / STEP", limit: 44), .init("STATUS"), .init("WAITED", .trailing),
             .init("WALL", .trailing), .init("CPU", .trailing), .init("PEAK MEM", .trailing),
-            .init("DEVICE", .trailing), .init("RELEASE", .trailing), .init("DEVICES"),
+            .init("DISK", .trailing), .init("DEVICE", .trailing), .init("RELEASE", .trailing), .init("DEVICES"),
         ])
         for run in runs(records) { append(run, to: &table) }
         return table.lines
@@ -22,6 +22,7 @@ public enum UsageReport {
                 "peak_memory_bytes", "max_rss_bytes", "oom_kills", "peak_pids", "forks_refused", "throttled_seconds",
                 "read_bytes",
                 "written_bytes", "log_bytes_dropped", "device_seconds", "releasing_seconds", "devices",
+                "artifacts_bytes",
             ],
             rows: records.map { record in
                 [
@@ -37,6 +38,7 @@ public enum UsageReport {
                     number(record.usage?.readBytes), number(record.usage?.writtenBytes),
                     number(record.usage?.logBytesDropped), number(record.deviceSeconds),
                     number(record.releasingSeconds), record.devices.joined(separator: " "),
+                    number(record.artifactsBytes),
                 ]
             })
     }
@@ -78,6 +80,8 @@ public enum UsageReport {
             Units.duration(group.records.lazy.compactMap(\.queueSeconds).first), Units.duration(span(group.records)),
             Units.duration(total(group.records.map(\.cpuSeconds))),
             Units.bytes(known(group.records.map { $0.usage?.peakMemoryBytes })?.max()),
+            // What an attempt left is there for the next: the last one's is the run's.
+            Units.bytes(mains.max { $0.attempt < $1.attempt }?.artifactsBytes),
             hasDevices ? Units.duration(total(mains.map(\.deviceSeconds))) : "",
             hasDevices ? Units.duration(total(mains.map(\.releasingSeconds))) : "",
             first.devices.isEmpty ? "" : first.devices.joined(separator: " "),
@@ -89,6 +93,7 @@ public enum UsageReport {
                 "", (isHook ? "    " : "  ") + attempt + record.step, record.exit?.text ?? Units.unknown, "",
                 Units.duration(record.usage?.wallSeconds), Units.duration(record.cpuSeconds),
                 Units.bytes(record.usage?.peakMemoryBytes),
+                record.role == .main ? Units.bytes(record.artifactsBytes) : "",
                 record.role == .main && hasDevices ? Units.duration(record.deviceSeconds) : "",
                 record.role == .main && hasDevices ? Units.duration(record.releasingSeconds) : "", "",
             ])

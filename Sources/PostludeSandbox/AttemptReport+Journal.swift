@@ -93,6 +93,7 @@ extension SetupStage {
         case .exec: "exec"
         case .log: "log"
         case .userNamespace: "user-namespace"
+        case .coreScheduling: "core-scheduling"
         }
     }
 
@@ -121,6 +122,7 @@ extension SetupStage {
         case .exec: "starting the program"
         case .log: "writing the log"
         case .userNamespace: "entering a user namespace"
+        case .coreScheduling: "asking for processor cores of its own"
         }
     }
 }
@@ -157,12 +159,14 @@ extension Receipt {
             gid: receipt.gid, groups: receipt.groups, mounts: Int(receipt.mounts),
             writableMounts: receipt.writableMounts, landlock: Self.landlock(receipt),
             deviceIsolation: receipt.deviceFilterPrograms.isEmpty ? "private-dev" : "device-filter private-dev",
-            accounting: receipt.hasCgroup ? "cgroup" : "rusage")
+            accounting: receipt.hasCgroup ? "cgroup" : "rusage",
+            coreScheduling: receipt.hasCoreCookie ? true : nil)
     }
 
     private static func landlock(_ receipt: StepReceipt) -> String? {
         guard receipt.landlockABI > 0 else { return nil }
         let names: [(Landlock.Rules, String)] = [
+            (.files, "files"), (.truncation, "truncation"), (.deviceCommands, "device-ioctl"),
             (.noTCPBind, "no-tcp-bind"), (.ownAbstractSockets, "own-abstract-sockets"), (.ownSignals, "own-signals"),
         ]
         let rules = Landlock.Rules(rawValue: receipt.landlockRules)

@@ -10,6 +10,8 @@ struct HostProbe {
         var checks: [HostCheck]
         /// By profile requirement: the check that says whether it can be met.
         var requirements: [SandboxProfile.Requirement: HostCheck]
+        /// Whether cores can be kept to one step; for profiles that ask for it.
+        var coreScheduling: HostCheck
 
         /// Those that the profile requires and the host cannot meet.
         func unmet(of profile: SandboxProfile) -> [(key: SandboxProfile.Requirement, value: HostCheck)] {
@@ -34,11 +36,12 @@ struct HostProbe {
         let network = namespace("net", "network-namespace")
         let seccomp = seccomp()
         let landlock = landlock()
+        let cores = Self.coreScheduling(CoreScheduling.availability())
         var checks = [kernel(), root(), cgroups(), memory, cpu, pids, filter, seccomp]
         if isRootless { checks += [groups(), deviceRelease(), accounting()] }
         for kind in ["pid", "mnt", "ipc", "uts", "cgroup"] { checks.append(namespace(kind, "\(kind)-namespace")) }
         checks += [
-            network, userNamespace(), landlock, pidfd(), warden(), openFiles(), lockedMemory(), corePattern(),
+            network, userNamespace(), landlock, cores, pidfd(), warden(), openFiles(), lockedMemory(), corePattern(),
             nvidia(),
         ]
         return Findings(
@@ -46,7 +49,7 @@ struct HostProbe {
             requirements: [
                 .memoryLimit: memory, .cpuLimit: cpu, .pidsLimit: pids, .deviceFilter: filter, .seccomp: seccomp,
                 .networkNamespace: network, .landlock: landlock,
-            ])
+            ], coreScheduling: cores)
     }
 
     /// mount_setattr came with 5.12, openat2 with 5.6, cgroup.kill with 5.14, the BPF device filter's replacement with
@@ -157,20 +160,46 @@ struct HostProbe {
             : HostCheck("user-namespace", .degraded, "the kernel has none", hint: "Needed only to run without root.")
     }
 
-    private func landlock() -> HostCheck {
-        let abi = Landlock.abi()
+    private func landlock() -> HostCheck { Self.landlock(abi: Landlock.abi()) }
+
+    /// What a kernel has of it is used, and receipts say what that was; only a profile that requires it is refused.
+    static func landlock(abi: Int32) -> HostCheck {
         guard abi > 0 else {
             return HostCheck(
                 "landlock", .degraded, "the kernel has none, or it is switched off",
-                hint: "Boot with lsm=landlock,...; notifiers can listen and reach abstract sockets of the host.")
+                hint: "Boot with lsm=landlock,...; without it notifiers can listen and reach abstract sockets of the "
+                    + "host, and files are kept by mounts alone.")
         }
+        let parts: [(Landlock.Rules, String)] = [
+            (.files, "rules for files"), (.truncation, "truncation"), (.noTCPBind, "rules for TCP"),
+            (.deviceCommands, "ioctl on devices"), (.ownAbstractSockets, "scopes"),
+        ]
         let known = Landlock.Rules.known(in: abi)
-        guard known.contains(.noTCPBind), known.contains(.ownAbstractSockets) else {
+        let missing = parts.filter { !known.contains($0.0) }.map(\.1)
+        guard missing.isEmpty else {
             return HostCheck(
-                "landlock", .degraded, "ABI \(abi): without \(known.isEmpty ? "rules for TCP and " : "")scopes",
-                hint: "Linux 6.12 has both; before, notifiers can reach abstract sockets of the host.")
+                "landlock", .degraded, "ABI \(abi), without: \(missing.joined(separator: ", "))",
+                hint: "Linux 6.12 has all. What is missing is not in force, and receipts say so; before rules for TCP "
+                    + "and scopes, notifiers can listen and reach abstract sockets of the host.")
         }
-        return HostCheck("landlock", .ok, "ABI \(abi)")
+        return HostCheck("landlock", .ok, "ABI \(abi): \(parts.map(\.1).joined(separator: ", "))")
+    }
+
+    static func coreScheduling(_ availability: CoreScheduling.Availability) -> HostCheck {
+        let name = "core-scheduling"
+        switch availability {
+        case .available: return HostCheck(name, .ok, "used where a profile says so")
+        case .noThreads:
+            return HostCheck(
+                name, .degraded, "no processor core has a second thread in use, so the kernel schedules none together",
+                hint: "Profiles with 'coreScheduling: true' are refused. In a virtual machine only its host knows what "
+                    + "shares a core; elsewhere take the line out, for here no two programs share one at a time.")
+        case .notBuilt:
+            return HostCheck(
+                name, .degraded, "the kernel has none (CONFIG_SCHED_CORE)",
+                hint: "Profiles with 'coreScheduling: true' are refused; use a kernel that has it, or switch SMT off "
+                    + "and take the line out.")
+        }
     }
 
     private func pidfd() -> HostCheck {

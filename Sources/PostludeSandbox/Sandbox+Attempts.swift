@@ -126,6 +126,9 @@ extension Sandbox {
         return process
     }
 
+    /// Whether the node has not been started anew since the warden was made; false when nobody can say.
+    public func isOfThisBoot(_ warden: WardenIdentity) -> Bool { isThisBoot(warden) }
+
     private func isThisBoot(_ warden: WardenIdentity) -> Bool {
         do { return try ProcessIdentity.bootID() == warden.bootID } catch { return false }
     }

@@ -1,5 +1,6 @@
 import Glibc
 import PostludeCore
+import PostludeFailpoints
 import PostludeLinux
 import PostludePlan
 import Synchronization
@@ -79,7 +80,9 @@ public final class Sandbox: Sendable {
 
     /// The mechanisms that the profile requires and this host lacks; a run with any is refused (P7).
     public func unmetRequirements(of profile: SandboxProfile) -> [HostCheck] {
-        findings.unmet(of: profile).filter { !(isRootless && profile.withoutRoot.contains($0.key)) }.map(\.value)
+        let unmet = findings.unmet(of: profile).filter { !(isRootless && profile.withoutRoot.contains($0.key)) }
+        let cores = findings.coreScheduling
+        return unmet.map(\.value) + (profile.coreScheduling && cores.verdict != .ok ? [cores] : [])
     }
 
     /// The mechanisms that the profile requires, this host lacks, and the profile lets an agent without root go without.
@@ -95,7 +98,9 @@ public final class Sandbox: Sendable {
     public func fillPool(for profiles: [SandboxProfile]) throws {
         try requireUserNamespace()
         var wanted: [RootTemplate] = []
-        for template in try profiles.map(template) where !wanted.contains(template) { wanted.append(template) }
+        for template in try profiles.map({ try template($0) }) where !wanted.contains(template) {
+            wanted.append(template)
+        }
         let (missing, stale) = state.withLock { state -> ([RootTemplate], [String]) in
             guard !state.isShutDown else { return ([], []) }
             let stale = state.idle.filter { slot in !wanted.contains { $0 == state.templates[slot]?.template } }
@@ -123,6 +128,7 @@ public final class Sandbox: Sendable {
         for warden in started {
             do throws(SandboxError) {
                 try warden.awaitReady(path: configuration.wardenPath)
+                Failpoint.reach(.wardenReady)
                 let isWanted = state.withLock { state in
                     if !state.isShutDown { state.idle.append(warden.identity.slot) }
                     return !state.isShutDown
@@ -137,9 +143,11 @@ public final class Sandbox: Sendable {
     }
 
     /// A warden prepared for this profile, from the pool or made now. The caller launches into it or cancels it.
-    public func reserve(for profile: SandboxProfile) throws -> WardenIdentity {
+    ///
+    /// - Parameter hasImages: whether a step has another root than the host's; such wardens do not wait in the pool.
+    public func reserve(for profile: SandboxProfile, hasImages: Bool = false) throws -> WardenIdentity {
         try requireUserNamespace()
-        let template = try template(profile)
+        let template = try template(profile, hasHost: !hasImages)
         while let slot = takeIdle(template) {
             guard let warden = state.withLock({ $0.wardens[slot] }) else { continue }
             if warden.isAlive { return warden.identity }
@@ -166,10 +174,10 @@ public final class Sandbox: Sendable {
             hint: check.hint)
     }
 
-    func template(_ profile: SandboxProfile) throws(SandboxError) -> RootTemplate {
+    func template(_ profile: SandboxProfile, hasHost: Bool = true) throws(SandboxError) -> RootTemplate {
         // The count first: a change in between shows at the next look.
         let generation = mountTable.generation
-        return try RootTemplate(for: profile, generation: generation)
+        return try RootTemplate(for: profile, generation: generation, hasHost: hasHost)
     }
 
     private func takeIdle(_ template: RootTemplate) -> String? {
@@ -218,6 +226,7 @@ public final class Sandbox: Sendable {
             return state.wardens[warden.slot]
         }
         process?.dismiss()
+        Failpoint.reach(.wardenDismissed)
         if process?.isAlive != true { removeDiscarded(warden.slot) }
     }
 
@@ -256,6 +265,7 @@ public final class Sandbox: Sendable {
             try change(&mounts, descriptors)
             let request = try tree.make(
                 slot: slot, template: mounts, bringsLoopbackUp: template.network == .loopback)
+            Failpoint.reach(.slotMade)
             let inode = try Cgroup(opening: tree.path(of: slot)).inode()
             warden = try withExtendedLifetime(descriptors) {
                 try WardenProcess.start(
@@ -291,6 +301,10 @@ public final class Sandbox: Sendable {
         guard prepared.template.suits(spec.profile) else {
             throw SandboxError.wardenFailed(
                 "It was prepared for another profile than '\(spec.profile.name)'.", path: configuration.wardenPath)
+        }
+        guard !prepared.template.hasHost || spec.steps.allSatisfy({ $0.rootDirectory == nil }) else {
+            throw SandboxError.wardenFailed(
+                "It was prepared for the host's root alone.", path: configuration.wardenPath)
         }
         let unmet = unmetRequirements(of: spec.profile)
         if let first = unmet.first {

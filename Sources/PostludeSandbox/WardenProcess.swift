@@ -1,4 +1,5 @@
 import Glibc
+import PostludeFailpoints
 import PostludeLinux
 import PostludePlan
 import Synchronization
@@ -29,6 +30,7 @@ final class WardenProcess: Sendable {
         do {
             let channel = try PacketSocket.pair()
             let pid = try spawn(path, control: channel.writer.rawValue)
+            Failpoint.reach(.wardenSpawned)
             // Not reaped yet, so that the number is still its own even if it has ended.
             let process = try ProcessDescriptor(pid: pid)
             let identity = WardenIdentity(

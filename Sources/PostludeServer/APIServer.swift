@@ -1,8 +1,10 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOPosix
 import PostludeAPI
+import PostludeCore
 import PostludeEngine
 import ServiceLifecycle
 
@@ -15,8 +17,14 @@ public struct APIServer: Service {
         public var users: UserDirectory
         /// Where the agent's runs are: no process there may call.
         public var runs: RunCgroups
+        /// What callers may have.
+        public var settings: APISettings
 
-        public init(socketPath: String, info: AgentInfo, users: UserDirectory, runs: RunCgroups) {
+        public init(
+            socketPath: String, info: AgentInfo, users: UserDirectory, runs: RunCgroups,
+            settings: APISettings = APISettings()
+        ) {
+            self.settings = settings
             self.socketPath = socketPath
             self.info = info
             self.users = users
@@ -25,6 +33,7 @@ public struct APIServer: Service {
     }
 
     private let configuration: Configuration
+    private let admission: Admission
     private let engine: Engine
     private let activity: Activity
     private let logger: Logger
@@ -36,6 +45,8 @@ public struct APIServer: Service {
         whenReady: @escaping @Sendable () async -> Void = {}
     ) {
         self.configuration = configuration
+        admission = Admission(
+            configuration.settings, users: configuration.users, descriptors: Self.descriptorLimit)
         self.engine = engine
         self.activity = activity
         self.logger = logger
@@ -54,16 +65,19 @@ public struct APIServer: Service {
         try socket.prepare()
         defer { socket.remove() }
         let (ready, whenReady, logger) = (socket.open, whenReady, logger)
-        let responder = try router().buildResponder()
+        let front = FrontDoor(
+            responder: try router().buildResponder(), admission: admission, logger: logger)
+        let (settings, admission) = (configuration.settings, admission)
+        let channel = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionGuardInstaller(settings, admission)],
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: API.maximumHeadBytes, maxHeaderListSize: API.maximumHeadBytes,
+                maxHeaderFieldCount: APILimits.headerFields))
         // Hummingbird's Application would do the same, and wake up each second to write the date into a header.
-        let server = try HTTPServerBuilder.http1().buildServer(
+        let server = try HTTPServerBuilder.http1(configuration: channel).buildServer(
             configuration: ServerConfiguration(address: .unixDomainSocket(path: socket.path)),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet(logger),
-            responder: { request, writer, channel in
-                let context = APIContext(source: ApplicationRequestContextSource(channel: channel, logger: logger))
-                let response = try await responder.respond(to: request, context: context)
-                try await writer.write(response: response.head, body: response.body)
-            },
+            responder: { request, writer, channel in try await front.answer(request, writer, channel) },
             onServerRunning: { _ in
                 do {
                     try ready()
@@ -76,10 +90,11 @@ public struct APIServer: Service {
     }
 
     func router() throws -> Router<APIContext> {
-        let router = Router(context: APIContext.self)
+        let router = Router(context: APIContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(ErrorMiddleware())
         router.middlewares.add(PeerMiddleware(users: configuration.users, runs: configuration.runs))
         router.middlewares.add(ActivityMiddleware(activity: activity))
+        router.middlewares.add(DescriptionMiddleware())
         let routes = router.group(RouterPath(API.prefix))
         let users = configuration.users
         RunRoutes(engine: engine, users: users).add(to: routes)
@@ -87,6 +102,12 @@ public struct APIServer: Service {
         StreamRoutes(engine: engine, users: users, activity: activity, files: try FileWatch(logger: logger))
             .add(to: routes)
         return router
+    }
+
+    private static var descriptorLimit: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
     }
 
     /// The framework tells at `info` that it listens; for this agent that is `debug`.

@@ -12,7 +12,8 @@ struct ErrorMiddleware: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch {
-            let (status, envelope) = Self.answer(to: error, request: request)
+            let error = Self.named(error, request)
+            let (status, envelope) = Self.answer(to: error)
             if status >= 500 {
                 context.logger.error(
                     "request failed",
@@ -21,11 +22,29 @@ struct ErrorMiddleware: RouterMiddleware {
                         "error": "\(error)",
                     ])
             }
-            return try Response.json(envelope, status: HTTPResponse.Status(code: status))
+            var response = try Response.json(envelope, status: HTTPResponse.Status(code: status))
+            if let error = error as? ServerError { response.headers.append(contentsOf: error.headers) }
+            return response
         }
     }
 
-    static func answer(to error: any Error, request: Request) -> (Int, ErrorEnvelope) {
+    /// The framework's words for what the router and the reading of bodies refuse, in ours.
+    private static func named(_ error: any Error, _ request: Request) -> any Error {
+        switch error {
+        case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
+            var methods = OpenAPI.endpoints(at: request.uri.path).map(\.method)
+            if methods.contains("GET") { methods.append("HEAD") }
+            guard methods.isEmpty else {
+                return ServerError.methodNotAllowed(
+                    request.method.rawValue, request.uri.path, allowed: methods.sorted())
+            }
+            return ServerError.unknownRoute(request.method.rawValue, request.uri.path)
+        case let error as any HTTPResponseError where error.status == .contentTooLarge: return ServerError.tooLarge
+        default: return error
+        }
+    }
+
+    static func answer(to error: any Error) -> (Int, ErrorEnvelope) {
         switch error {
         case let error as EngineError:
             return (
@@ -34,11 +53,6 @@ struct ErrorMiddleware: RouterMiddleware {
             )
         case let error as ServerError:
             return (error.status, ErrorEnvelope(code: error.code, message: error.message, hint: error.hint))
-        case let error as HTTPError where error.status == .notFound || error.status == .methodNotAllowed:
-            return answer(
-                to: ServerError.unknownRoute(request.method.rawValue, request.uri.path), request: request)
-        case let error as any HTTPResponseError where error.status == .contentTooLarge:
-            return answer(to: ServerError.tooLarge, request: request)
         case let error as any HTTPResponseError where error.status.code < 500:
             let message = (error as? HTTPError)?.body ?? error.status.reasonPhrase
             return (
@@ -61,6 +75,7 @@ struct ErrorMiddleware: RouterMiddleware {
     private static func status(_ kind: EngineError.Kind) -> Int {
         switch kind {
         case .badRequest: 400
+        case .exhausted: 429
         case .forbidden: 403
         case .notFound: 404
         case .conflict: 409

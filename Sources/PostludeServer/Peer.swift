@@ -9,14 +9,17 @@ struct Peer: Hashable, Sendable {
     var gid: UInt32
 
     /// `SO_PEERCRED` of the connection (unix(7)): the kernel's word, which no client can forge.
-    static func of(_ channel: any Channel) async throws -> Peer? {
-        guard let socket = channel as? any SocketOptionProvider else { return nil }
-        let credentials: Credentials = try await socket.unsafeGetSocketOption(
-            level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED)
-        ).get()
-        // The kernel tells a peer that it knows nothing of by the overflow ids: -1.
-        guard credentials.uid != UInt32.max else { return nil }
-        return Peer(pid: credentials.pid, uid: credentials.uid, gid: credentials.gid)
+    static func credentials(of channel: any Channel) -> EventLoopFuture<Peer?> {
+        guard let socket = channel as? any SocketOptionProvider else {
+            return channel.eventLoop.makeSucceededFuture(nil)
+        }
+        let answer: EventLoopFuture<Credentials> = socket.unsafeGetSocketOption(
+            level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+        return answer.map { credentials in
+            // The kernel tells a peer that it knows nothing of by the overflow ids: -1.
+            guard credentials.uid != UInt32.max else { return nil }
+            return Peer(pid: credentials.pid, uid: credentials.uid, gid: credentials.gid)
+        }
     }
 
     /// `struct ucred` of <sys/socket.h>, whose layout is part of the kernel's interface.
@@ -35,7 +38,7 @@ struct PeerMiddleware: RouterMiddleware {
     func handle(
         _ request: Request, context: APIContext, next: (Request, APIContext) async throws -> Response
     ) async throws -> Response {
-        guard let peer = try await Peer.of(context.channel) else { throw ServerError.noPeer }
+        let peer = try context.requirePeer()
         try users.admit(peer.uid)
         switch runs.membership(of: peer.pid) {
         case .run: throw ServerError.sandboxed(peer.pid)
@@ -43,8 +46,6 @@ struct PeerMiddleware: RouterMiddleware {
         case .unknown: throw ServerError.callerGone
         case .other: break
         }
-        var context = context
-        context.peer = peer
         return try await next(request, context)
     }
 }

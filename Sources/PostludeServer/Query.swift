@@ -12,8 +12,8 @@ struct Query {
     func flag(_ name: String, default missing: Bool) throws -> Bool {
         guard let value = text(name) else { return missing }
         switch value {
-        case "true", "1", "": return true
-        case "false", "0": return false
+        case "true": return true
+        case "false": return false
         default: throw ServerError.badParameter(name, value, expected: "true or false")
         }
     }

@@ -52,7 +52,11 @@ public struct UserDirectory: Sendable {
 
     /// Names of all groups that a run of this peer's is judged by; a group without a name is its number.
     func groupNames(of peer: Peer) -> Set<String> {
-        let uid = agentUID == 0 ? peer.uid : agentUID
+        groupNames(ofUser: agentUID == 0 ? peer.uid : agentUID)
+    }
+
+    /// Names of all the groups of an account; none without an account.
+    public func groupNames(ofUser uid: UInt32) -> Set<String> {
         let account = Self.account(uid)
         // Without an account, the group that the caller has for the moment proves nothing about the user.
         guard let account else { return [] }

@@ -46,10 +46,33 @@ public enum AgentConfigurationReader {
         }
         configuration.profilesDirectory = directory("profilesDirectory") ?? configuration.profilesDirectory
         configuration.hubDirectory = directory("hubDirectory") ?? configuration.hubDirectory
+        configuration.presetsDirectory = directory("presetsDirectory") ?? configuration.presetsDirectory
+        if let rules = reader.list("defaults") {
+            configuration.defaults = SiteDefaultsReader(findings: findings).rules(rules)
+            if configuration.presetsDirectory == nil {
+                findings.error(
+                    "config.no-presets", "`defaults` names presets, and there is no `presetsDirectory`.",
+                    hint: "Set `presetsDirectory` to the directory that has them.",
+                    at: reader.entry("defaults")?.keyPlace)
+            }
+        }
         configuration.wardenPath = directory("wardenPath") ?? configuration.wardenPath
         configuration.memoryBytes = fields.bytes(&reader, "memory", least: 1 << 20) ?? configuration.memoryBytes
         configuration.milliCPU = fields.cores(&reader, "cpus") ?? configuration.milliCPU
+        configuration.diskReserveBytes =
+            fields.bytes(&reader, "diskReserve", least: 0, what: "an amount of storage")
+            ?? configuration.diskReserveBytes
         if let seconds = reader.count("idleExitSeconds") { configuration.idleExitSeconds = Double(seconds) }
+        if let depth = reader.count("hookDepth") {
+            configuration.hookDepth = Int(depth)
+            if !(1...HookReader.maximumDepth).contains(Int(depth)) {
+                findings.error(
+                    "spec.invalid-value",
+                    "`hookDepth` is \(depth), which is not within 1 and \(HookReader.maximumDepth).",
+                    hint: "Choose a number within these bounds; 3 is the default.",
+                    at: reader.entry("hookDepth")?.value.place)
+            }
+        }
         configuration.administratorsGroup =
             fields.word(&reader, "administratorsGroup") ?? configuration.administratorsGroup
         if let devices = reader.list("devices") { configuration.devices = self.devices(devices, findings) }
@@ -61,6 +84,14 @@ public enum AgentConfigurationReader {
                     hint: "Write a rule, or leave `policy` out: then all may submit.",
                     at: reader.entry("policy")?.value.place)
             }
+        }
+        configuration.rules = SchedulingRulesReader(findings: findings).read(&reader)
+        configuration.api = APISettingsReader().read(&reader)
+        if let connections = reader.list("connections") {
+            configuration.connections = ConnectionSettingsReader(findings: findings).connections(connections)
+        }
+        if let images = reader.take("images") {
+            configuration.images = ImageMapReader(findings: findings).map(images, defaults: defaults.images)
         }
         reader.finish()
         guard !findings.hasErrors else { throw SpecError(findings.sorted) }

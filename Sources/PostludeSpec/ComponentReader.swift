@@ -8,6 +8,13 @@ struct ComponentReader {
         case operation(params: [String: Param])
         /// What hooks get is only known when main has ended.
         case hook
+
+        var allowsDag: Bool {
+            switch self {
+            case .operation: true
+            case .hook: false
+            }
+        }
     }
 
     /// A component and what it says beyond itself.
@@ -17,6 +24,10 @@ struct ComponentReader {
         var conditions: Template?
         var queue: String?
         var isStrict = false
+        /// Set when the component is a graph.
+        var dag: Dag?
+        var isApproved: Bool?
+        var cache: CachePolicy?
     }
 
     let session: SpecSession
@@ -40,13 +51,16 @@ struct ComponentReader {
             "hubRef": "Name the component itself.", "pathRef": "Name the component itself.",
             "component": "Name the component itself.", "params": "Give the inputs a `value`.",
         ])
+        reader.refuse(Features.notOfHooks)
+        reader.refuse(Features.nodeOnly)
         reader.finish()
         if result.component?.name == nil { result.component?.name = defaultName }
         return result
     }
 
     /// Reads the keys of a component from a mapping whose other keys the caller reads.
-    func readBody(_ reader: inout MappingReader) -> Result {
+    /// - Parameter isComplete: false when a part of the file could not be had: then what is there is looked through.
+    func readBody(_ reader: inout MappingReader, isComplete: Bool = true) -> Result {
         var result = Result()
         let name = RootReader.name(&reader, session)
         let io = IOReader(session: session)
@@ -64,9 +78,27 @@ struct ComponentReader {
         result.conditions = RootReader.conditions(&reader, session)
         result.queue = RootReader.queue(&reader, session)
         result.isStrict = reader.flag("strictParams") ?? false
-        let job = JobReader(session: session, purpose: purpose, inputs: values).read(&reader)
+        result.isApproved = reader.flag("isApproved")
+        let cachePlace = reader.entry("cache")?.keyPlace
+        result.cache = CacheReader(session: session).read(&reader, inputs: inputs, isComplete: isComplete)
+        let isForConnections = reader.has("connectionKinds")
+        let named = reader.texts("connectionKinds")
+        let kinds = isForConnections ? named : nil
+        guard isComplete else {
+            reader.accept(["run"] + Composer.shortcuts)
+            return result
+        }
+        var jobs = JobReader(session: session, purpose: purpose, inputs: values)
+        let job = jobs.read(&reader)
+        result.dag = jobs.dag
+        if result.cache != nil, result.dag != nil || !purpose.allowsDag {
+            session.findings.unsupported(
+                "cache of a \(result.dag == nil ? "hook" : "dag")",
+                result.dag == nil ? "A hook runs each time that it is due." : "Write it into the graph's operations.",
+                at: cachePlace)
+        }
         guard let job else { return result }
-        var component = Component(name: name, inputs: inputs, outputs: outputs, job: job)
+        var component = Component(name: name, inputs: inputs, outputs: outputs, job: job, connectionKinds: kinds)
         termination.apply(to: &component.termination)
         result.component = component
         return result

@@ -7,15 +7,12 @@ struct ContainerReader {
     /// `main`, `sidecar` or `init`, for messages and for what each may ask.
     let role: StepRole
 
-    func read(_ node: YAMLNode, path: String, needsCommand: Bool = true) -> ContainerSpec? {
+    func read(_ node: YAMLNode, path: String) -> ContainerSpec? {
         guard var reader = MappingReader(node, path: path, session.findings) else { return nil }
         var container = ContainerSpec(place: reader.place)
         container.name = reader.text("name")
         if let image = reader.entry("image"), !image.value.isNull {
             container.image = session.template(image.value, reader.name(of: "image"))
-            session.findings.note(
-                "spec.image-ignored", "The image has no effect: programs run on the host's file system.",
-                hint: "Install what the program needs on the host.", at: image.keyPlace)
         }
         container.command = session.templates(reader.take("command"), reader.name(of: "command"))
         container.args = session.templates(reader.take("args"), reader.name(of: "args"))
@@ -30,13 +27,12 @@ struct ContainerReader {
         reader.refuse(Features.unsupportedContainer)
         reader.ignore(Features.clusterContainer)
         reader.finish()
-        if needsCommand, !reader.has("command") { missingCommand(path, at: reader.place) }
+        if !reader.has("command") {
+            session.findings.unsupported(
+                "an image's entry point", "Give `\(path)` a `command`; an image's own is never run.",
+                at: reader.place)
+        }
         return container
-    }
-
-    func missingCommand(_ path: String, at place: SourcePlace) {
-        session.findings.unsupported(
-            "an image's entry point", "Give `\(path)` a `command`; there is no image whose own could run.", at: place)
     }
 
     func refuseDevices(_ request: ResourceRequest, at place: SourcePlace) {

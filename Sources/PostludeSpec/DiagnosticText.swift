@@ -11,8 +11,12 @@ public enum DiagnosticText {
     ///
     /// - Parameter sources: the texts of files, by the path that places name.
     public static func render(_ diagnostic: Diagnostic, sources: [String: String]) -> String {
+        render([diagnostic], sources: sources)
+    }
+
+    private static func render(_ diagnostic: Diagnostic, _ source: Substring?) -> String {
         var lines = [head(diagnostic)]
-        if let place = diagnostic.place, let text = sources[place.file], let line = YAMLLines(text)[place.line] {
+        if let place = diagnostic.place, let line = source {
             let number = String(place.line)
             let margin = String(repeating: " ", count: number.count)
             let shown = excerpt(line, around: place.column)
@@ -24,7 +28,23 @@ public enum DiagnosticText {
 
     /// All of them, with a blank line in between.
     public static func render(_ diagnostics: [Diagnostic], sources: [String: String]) -> String {
-        diagnostics.map { render($0, sources: sources) }.joined(separator: "\n\n")
+        zip(diagnostics, lines(of: diagnostics, sources: sources)).map(render).joined(separator: "\n\n")
+    }
+
+    /// The line of its file that each diagnostic is about; nil when it has no place, or the file is not at hand.
+    public static func sourceLines(of diagnostics: [Diagnostic], sources: [String: String]) -> [String?] {
+        lines(of: diagnostics, sources: sources).map { $0.map(String.init) }
+    }
+
+    /// Each file is taken apart once, however much is wrong with it.
+    private static func lines(of diagnostics: [Diagnostic], sources: [String: String]) -> [Substring?] {
+        var known: [String: YAMLLines] = [:]
+        return diagnostics.map { diagnostic in
+            guard let place = diagnostic.place, let text = sources[place.file] else { return nil }
+            let lines = known[place.file] ?? YAMLLines(text)
+            known[place.file] = lines
+            return lines[place.line]
+        }
     }
 
     private static func head(_ diagnostic: Diagnostic) -> String {

@@ -2,33 +2,54 @@
 enum Features {
     /// On operations and components alike.
     static let unsupported: [String: String] = [
-        "matrix": "Submit one operation for each point of the matrix.",
-        "schedule": "Start the operation from cron or a systemd timer with `postlude submit`.",
         "joins": "Pass the values as params.",
         "events": "Submit the operation when the event happens.",
-        "dependencies": "Submit the next operation from a hook or a script.",
-        "trigger": "It belongs to dependencies, which are not supported yet; hooks have a `trigger`.",
-        "skipOnUpstreamSkip": "It belongs to dependencies, which are not supported yet.",
         "build": "Programs run on the host's file system; install what they need there.",
-        "presets": "Write the preset's settings into the file.",
-        "isPreset": "Write the preset's settings into the files that use it.",
-        "runPatch": "Change the component, or give it an input for what differs.",
-        "patchStrategy": "It belongs to `runPatch` and presets, which are not supported yet.",
         "urlRef": "Download the component and name it with `pathRef`.",
         "dagRef": "Name the component with `pathRef` or `hubRef`.",
         "mount": "Use an init step with `paths`.",
         "contexts": "Use params with `contextOnly: true`.",
     ]
 
+    /// Keys that the component of a hook does not have.
+    static let notOfHooks: [String: String] = [
+        "matrix": "A hook runs once; let it submit the matrix.", "schedule": "A hook runs when its main has ended.",
+    ]
+
+    /// Keys of the operations of a graph.
+    static let nodeOnly: [String: String] = [
+        "dependencies": "It belongs to the operations of a dag.",
+        "trigger": "It belongs to the operations of a dag; hooks have a `trigger` as well.",
+        "skipOnUpstreamSkip": "It belongs to the operations of a dag.",
+    ]
+
+    /// Keys of `run` that a service alone has.
+    static let serviceOnly: [String: String] = [
+        "ports": "It belongs to services; write kind: service.",
+        "rewritePath": "It belongs to services; write kind: service.",
+        "isExternal": "It belongs to services; write kind: service.",
+        "replicas": "It belongs to services; write kind: service.",
+    ]
+
+    /// Keys of `run` that a graph alone has.
+    static let dagOnly: [String: String] = [
+        "operations": "It belongs to graphs; write kind: dag.", "components": "It belongs to graphs; write kind: dag.",
+        "concurrency": "It belongs to graphs (kind: dag) and to `matrix`.",
+    ]
+
+    /// Keys of `run` that the operations of a graph have, and the graph itself does not.
+    static let jobOnly: [String: String] = [
+        "container": "Write it into the graph's operations.", "init": "Write it into the graph's operations.",
+        "sidecars": "Write it into the graph's operations.", "connections": "Write it into the graph's operations.",
+        "profile": "Write it into the graph's operations.",
+    ]
+
     /// Parts of a job that need what a single node does not have yet.
     static let unsupportedRun: [String: String] = [
-        "connections": "Give addresses and credentials as params.",
-        "volumes": "Use an init step with `paths`, or files below the working directory.",
+        "volumes": "Use an init step with `paths`, or files below the working directory."
     ]
 
     static let unsupportedKinds: [String: String] = [
-        "service": "Run the server as a job with a `timeout`.",
-        "dag": "Submit the operations one by one, or start the next from a hook.",
         "tfjob": "Distributed kinds need a cluster.", "pytorchjob": "Distributed kinds need a cluster.",
         "mpijob": "Distributed kinds need a cluster.", "mxjob": "Distributed kinds need a cluster.",
         "xgbjob": "Distributed kinds need a cluster.", "paddlejob": "Distributed kinds need a cluster.",
@@ -80,9 +101,9 @@ enum Features {
 
     static let unsupportedInit: [String: String] = [
         "artifacts": "Use `paths` with the host's path of the artifacts.",
-        "dockerfile": "Programs run on the host's file system; there is no image to build.",
+        "dockerfile": "Build the image elsewhere, and map it in the agent's configuration (`images`).",
         "tensorboard": "Use `paths` with the host's path of the events.",
         "lineageRef": "Use `paths` with the host's path.", "modelRef": "Use `paths` with the host's path.",
-        "artifactRef": "Use `paths` with the host's path.", "connection": "Give addresses as params.",
+        "artifactRef": "Use `paths` with the host's path.",
     ]
 }

@@ -4,6 +4,8 @@ import PostludeCore
 final class Findings {
     private(set) var diagnostics: [Diagnostic] = []
     private var known: Set<Diagnostic> = []
+    /// Notes what the readers ask for, when a test wants to know.
+    var coverage: FormatCoverage?
 
     var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
 

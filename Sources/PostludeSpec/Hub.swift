@@ -13,6 +13,10 @@ public struct Hub: Sendable {
     /// nil for a hub without components.
     public let directory: String?
 
+    /// The programs that come with the hub and that its components run, at `InsidePaths.hub` in their sandbox; without
+    /// links, and nil when there are none.
+    public let programs: String?
+
     /// - Throws: `SpecError` when the directory is not there or cannot be read.
     public init(directory: String) throws(SpecError) {
         var isDirectory: ObjCBool = false
@@ -22,26 +26,44 @@ public struct Hub: Sendable {
                 hint: "Set `hubDirectory` in the configuration, or install the hub.")
         }
         self.directory = directory
+        programs = realpath("\(directory)/\(Self.programsName)", nil).map { path in
+            defer { free(path) }
+            return String(cString: path)
+        }
     }
 
-    private init() { directory = nil }
+    private init() {
+        directory = nil
+        programs = nil
+    }
 
     /// A hub that has nothing.
     public static let empty = Hub()
 
+    /// What is in the hub and no component.
+    private static let programsName = "lib"
+    /// The tag of what a reference without a tag means.
+    public static let latest = "latest"
+
     /// The names of the components, sorted.
     public var names: [String] {
         guard let directory else { return [] }
-        do {
-            return try FileManager.default.contentsOfDirectory(atPath: directory)
-                .filter { $0.hasSuffix(".yaml") && !$0.hasPrefix(".") }.map { String($0.dropLast(5)) }.sorted()
-        } catch {
-            // An unreadable hub has no names to suggest; `component(named:)` says why it cannot be read.
-            return []
-        }
+        let entries = Self.entries(of: directory)
+        let single = entries.compactMap(Self.stem)
+        let versioned = entries.filter { $0 != Self.programsName && !Self.versions(in: "\(directory)/\($0)").isEmpty }
+        return Set(single + versioned).filter(Self.isWord).sorted()
     }
 
-    /// The component called `name` or `name:tag`: `<name>.yaml`, or `<name>/<tag>.yaml` for a tag.
+    /// The tags of a component, newest first: `latest` for `<name>.yaml`, then those of `<name>/<tag>.yaml`.
+    public func tags(of name: String) -> [String] {
+        guard let directory, Self.isWord(name), name != Self.programsName else { return [] }
+        let tags = Self.versions(in: "\(directory)/\(name)")
+        guard FileManager.default.fileExists(atPath: "\(directory)/\(name).yaml") else { return tags }
+        return [Self.latest] + tags.filter { $0 != Self.latest }
+    }
+
+    /// The component called `name` or `name:tag`: `<name>/<tag>.yaml` for a tag; for none, or `latest`, `<name>.yaml`, or
+    /// the highest version there is.
     /// - Throws: `SpecError` when there is none, or its file cannot be read.
     public func component(named reference: String) throws(SpecError) -> Entry {
         let parts = reference.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
@@ -50,17 +72,25 @@ public struct Hub: Sendable {
                 "spec.invalid-value", "'\(reference)' is no reference to a component.",
                 hint: "Write a name such as webhook, or name:tag.")
         }
-        guard let directory else { throw unknown(reference, parts[0]) }
-        let tag = parts.count == 2 ? parts[1] : "latest"
-        var candidates = ["\(directory)/\(parts[0])/\(tag).yaml"]
-        if tag == "latest" { candidates.insert("\(directory)/\(parts[0]).yaml", at: 0) }
-        guard let path = candidates.first(where: { FileManager.default.fileExists(atPath: $0) }) else {
-            throw unknown(reference, parts[0])
-        }
+        let known = tags(of: parts[0])
+        let wanted = parts.count == 2 ? parts[1] : Self.latest
+        guard let directory, let tag = known.contains(wanted) || wanted != Self.latest ? wanted : known.first,
+            known.contains(tag)
+        else { throw unknown(reference, parts[0], tags: known) }
+        let single = "\(directory)/\(parts[0]).yaml"
+        let isSingle = tag == Self.latest && FileManager.default.fileExists(atPath: single)
+        let path = isSingle ? single : "\(directory)/\(parts[0])/\(tag).yaml"
         return Entry(name: parts[0], path: path, text: try FileText.read(path))
     }
 
-    private func unknown(_ reference: String, _ name: String) -> SpecError {
+    private func unknown(_ reference: String, _ name: String, tags: [String]) -> SpecError {
+        guard tags.isEmpty else {
+            let all = tags.map { $0 == Self.latest ? name : "\(name):\($0)" }.joined(separator: ", ")
+            let tag = reference.split(separator: ":").last.map(String.init) ?? ""
+            let hint = Suggestion.closest(to: tag, among: tags).map { "Did you mean '\(name):\($0)'? " } ?? ""
+            return SpecError(
+                "spec.unknown-component", "The hub's '\(name)' has no version '\(tag)'.", hint: "\(hint)It has \(all).")
+        }
         let known = names
         return SpecError(
             "spec.unknown-component", "The hub has no component '\(reference)'.",
@@ -68,13 +98,64 @@ public struct Hub: Sendable {
                 ?? (known.isEmpty ? "The hub is empty." : "It has \(known.joined(separator: ", "))."))
     }
 
+    /// Tags of the files of a component's directory, the highest version first.
+    private static func versions(in directory: String) -> [String] {
+        entries(of: directory).compactMap(stem).filter(isWord).sorted { HubVersion($1) < HubVersion($0) }
+    }
+
+    private static func stem(_ file: String) -> String? {
+        file.hasSuffix(".yaml") && !file.hasPrefix(".") ? String(file.dropLast(5)) : nil
+    }
+
+    /// What cannot be listed has nothing to suggest; reading a component says why it cannot be read.
+    private static func entries(of directory: String) -> [String] {
+        do { return try FileManager.default.contentsOfDirectory(atPath: directory).sorted() } catch { return [] }
+    }
+
     /// A plain file name, so that no reference leaves the hub.
-    private static func isWord(_ text: String) -> Bool {
+    static func isWord(_ text: String) -> Bool {
         !text.isEmpty && !text.hasPrefix(".") && text.utf8.count <= 128
             && text.utf8.allSatisfy { byte in
                 (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
                     || byte == 0x5f || byte == 0x2d || byte == 0x2e
             }
+    }
+}
+
+/// The order of versions: numbers by value, so that 1.10 is above 1.9, and a release above what leads to it, as in semver.
+struct HubVersion: Comparable {
+    private let release: [Substring]
+    private let preview: [Substring]
+
+    init(_ tag: String) {
+        let parts = tag.split(separator: "-", maxSplits: 1)
+        release = (parts.first ?? "").split(separator: ".")
+        preview = parts.count > 1 ? parts[1].split(separator: ".") : []
+    }
+
+    static func < (left: HubVersion, right: HubVersion) -> Bool {
+        if let order = order(left.release, right.release) { return order }
+        if left.preview.isEmpty || right.preview.isEmpty { return !left.preview.isEmpty && right.preview.isEmpty }
+        return order(left.preview, right.preview) ?? false
+    }
+
+    static func == (left: HubVersion, right: HubVersion) -> Bool { !(left < right) && !(right < left) }
+
+    /// nil when they are the same.
+    private static func order(_ left: [Substring], _ right: [Substring]) -> Bool? {
+        for (a, b) in zip(left, right) {
+            switch (number(a), number(b)) {
+            case (let a?, let b?): if a != b { return a < b }
+            case (nil, _?): return true
+            case (_?, nil): return false
+            case (nil, nil): if a != b { return a < b }
+            }
+        }
+        return left.count == right.count ? nil : left.count < right.count
+    }
+
+    private static func number(_ text: Substring) -> UInt64? {
+        UInt64(text.hasPrefix("v") ? text.dropFirst() : text)
     }
 }
 

@@ -10,6 +10,7 @@ struct InitReader {
         let kinds = ["container", "file", "paths", "git"].filter(reader.has)
         let refused = Features.unsupportedInit.keys.contains(where: reader.has)
         let target = reader.take("path").flatMap { session.template($0, reader.name(of: "path")) }
+        let connection = ConnectionReader(session: session).reference(&reader)
         reader.refuse(Features.unsupportedInit)
         var step: InitSpec?
         if let git = reader.mapping("git") {
@@ -23,6 +24,17 @@ struct InitReader {
                 step = containers.read(container, path: reader.name(of: "container")).map(InitSpec.container)
             } else {
                 session.findings.noEffect(reader.name(of: "container"), at: container.place)
+            }
+        }
+        if let connection {
+            if case .container(var container)? = step {
+                container.connections = [connection]
+                step = .container(container)
+            } else if step != nil || kinds.isEmpty {
+                session.findings.unsupported(
+                    "connection of an init step without a container",
+                    "Fetch it with a container of your own, which finds the connection in $POSTLUDE_CONNECTION.",
+                    at: connection.place)
             }
         }
         reader.finish()

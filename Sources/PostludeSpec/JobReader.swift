@@ -1,146 +1,114 @@
 import PostludeCore
 
-/// Reads `run` and the short forms of 2.18 that stand beside or instead of it.
+/// Reads `run`, into which the short forms of 2.18 are merged already.
 struct JobReader {
     let session: SpecSession
     let purpose: ComponentReader.Purpose
     let inputs: EvaluationContext?
+    /// The graph, when that is what runs.
+    private(set) var dag: Dag?
+
+    init(session: SpecSession, purpose: ComponentReader.Purpose, inputs: EvaluationContext?) {
+        self.session = session
+        self.purpose = purpose
+        self.inputs = inputs
+    }
 
     private var resources: ResourcesReader { ResourcesReader(session: session, inputs: inputs) }
 
     /// nil, with findings, when nothing can run.
-    func read(_ reader: inout MappingReader) -> JobSpec? {
-        let shortcuts = ["container", "cmd", "env", "resources", "environment", "init", "sidecars"]
-        let hasShortcut = shortcuts.contains(where: reader.has)
-        reader.refuse(["ports": "Services are not supported yet; run the server as a job."])
-        reader.refuse(Features.unsupportedRun)
-        var job: JobSpec?
-        if let run = reader.take("run") {
-            job = self.run(run, path: reader.name(of: "run"), cmdFollows: reader.has("cmd"))
-            guard job != nil else {
-                reader.accept(shortcuts)
-                return nil
-            }
-        } else if !hasShortcut {
-            // A preset has nothing to run; that presets are not supported is said elsewhere.
-            if !reader.has("isPreset"), !reader.has("runPatch") {
-                session.findings.error(
-                    "spec.nothing-to-run", "Nothing says what to run.",
-                    hint: "Add `run` with kind: job and a container.",
-                    at: reader.place)
-            }
-            reader.accept(["run"] + shortcuts)
-            return nil
-        }
-        if let node = reader.take("container") {
-            if job != nil {
-                session.findings.unsupported(
-                    "container beside run", "Write it into `run.container`.", at: reader.entry("container")?.keyPlace)
-            } else {
-                let containers = ContainerReader(session: session, resources: resources, role: .main)
-                let container = containers.read(
-                    node, path: reader.name(of: "container"), needsCommand: !reader.has("cmd"))
-                job = container.map { JobSpec(container: $0) }
-            }
-        }
-        var result = job ?? JobSpec(container: ContainerSpec(place: reader.place))
-        let hadContainer = job != nil
-        apply(&reader, to: &result)
-        if !hadContainer, !reader.has("cmd"), !reader.has("container") {
-            ContainerReader(session: session, resources: resources, role: .main)
-                .missingCommand(reader.name(of: "container"), at: reader.place)
-        }
-        return result
-    }
-
-    // MARK: Short forms
-
-    private func apply(_ reader: inout MappingReader, to job: inout JobSpec) {
-        let containers = ContainerReader(session: session, resources: resources, role: .main)
-        if let node = reader.take("cmd") { command(node, reader.name(of: "cmd"), &job.container) }
-        if let node = reader.take("env") {
-            let added = containers.environment(node, reader.name(of: "env"))
-            let names = Set(added.map(\.name))
-            job.container.environment = job.container.environment.filter { !names.contains($0.name) } + added
-        }
-        if let node = reader.take("resources") {
-            let added = resources.read(node, path: reader.name(of: "resources"))
-            job.container.resources.memoryBytes = added.memoryBytes ?? job.container.resources.memoryBytes
-            job.container.resources.milliCPU = added.milliCPU ?? job.container.resources.milliCPU
-            job.container.resources.devices.merge(added.devices) { _, new in new }
-        }
-        environment(&reader)
-        job.initSteps += initSteps(&reader)
-        job.sidecars += sidecars(&reader)
-    }
-
-    /// One script: its lines run in one shell that stops at the first failure.
-    private func command(_ node: YAMLNode, _ name: String, _ container: inout ContainerSpec) {
-        let lines = session.templates(node, name)
-        guard !lines.isEmpty, lines.allSatisfy({ !$0.source.allSatisfy(\.isWhitespace) }) else {
-            session.findings.error(
-                "spec.invalid-value", "`\(name)` has a line without a command.",
-                hint: "Write a command, such as cmd: ./run.sh.",
-                at: node.place)
-            return
-        }
-        container.command = ["/bin/sh", "-c"]
-        let script = (["set -e"] + lines.map(\.source)).joined(separator: "\n")
-        // The first line is ours: where the user's lines follow each other in the file, the script starts one above.
-        var place = lines[0].place
-        if let first = place?.line, lines.enumerated().allSatisfy({ $1.place?.line == first + $0 }) { place?.line -= 1 }
-        container.args = [Template(script, at: place)]
-        if container.place == nil { container.place = node.place }
+    mutating func read(_ reader: inout MappingReader) -> JobSpec? {
+        if let run = reader.take("run") { return self.run(run, path: reader.name(of: "run")) }
+        session.findings.error(
+            "spec.nothing-to-run", "Nothing says what to run.", hint: "Add `run` with kind: job and a container.",
+            at: reader.place)
+        return nil
     }
 
     // MARK: run
 
-    private func run(_ node: YAMLNode, path: String, cmdFollows: Bool) -> JobSpec? {
+    private mutating func run(_ node: YAMLNode, path: String) -> JobSpec? {
         guard var reader = MappingReader(node, path: path, session.findings) else { return nil }
-        guard isJob(&reader) else { return nil }
+        guard let kind = kind(&reader) else { return nil }
+        if kind == "dag" {
+            guard purpose.allowsDag else {
+                session.findings.unsupported(
+                    "a dag in a hook", "Run a job, which may submit the dag.", at: reader.place)
+                return nil
+            }
+            // The graph's operations run; the component itself runs nothing.
+            dag = DagReader(session: session).read(&reader)
+            return dag.map { _ in JobSpec(container: ContainerSpec(place: reader.place)) }
+        }
         let profile = profile(&reader)
         environment(&reader)
         let initSteps = initSteps(&reader)
         let sidecars = sidecars(&reader)
+        let connections = ConnectionReader(session: session).references(&reader, "connections")
         reader.refuse(Features.unsupportedRun)
-        reader.refuse([
-            "ports": "It belongs to services, which are not supported yet.",
-            "rewritePath": "It belongs to services, which are not supported yet.",
-            "isExternal": "It belongs to services, which are not supported yet.",
-            "replicas": "It belongs to services, which are not supported yet.",
-        ])
+        reader.refuse(Features.dagOnly)
+        var service: ServiceSpec?
+        if kind == "service" { service = self.service(&reader) } else { reader.refuse(Features.serviceOnly) }
         var container: ContainerSpec?
         if let main = reader.take("container") {
             container = ContainerReader(session: session, resources: resources, role: .main)
-                .read(main, path: reader.name(of: "container"), needsCommand: !cmdFollows)
-        } else if cmdFollows {
-            container = ContainerSpec(place: reader.place)
+                .read(main, path: reader.name(of: "container"))
         } else {
             session.findings.error(
                 "spec.missing-key", "`\(path)` has no `container`.", hint: "Add `container` with a `command`.",
                 at: reader.place)
         }
         reader.finish()
-        return container.map { JobSpec(profile: profile, initSteps: initSteps, sidecars: sidecars, container: $0) }
+        if !connections.isEmpty { container?.connections = connections }
+        return container.map {
+            JobSpec(profile: profile, initSteps: initSteps, sidecars: sidecars, container: $0, service: service)
+        }
     }
 
-    private func isJob(_ reader: inout MappingReader) -> Bool {
+    private func service(_ reader: inout MappingReader) -> ServiceSpec {
+        var ports: [Int] = []
+        if let node = reader.take("ports") {
+            let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+            for item in items {
+                if case .int(let port)?? = item.scalar.map(\.value), (1...65_535).contains(port) {
+                    ports.append(Int(port))
+                } else if !item.hasTemplate {
+                    session.findings.error(
+                        "spec.invalid-value", "`\(reader.name(of: "ports"))` takes port numbers.",
+                        hint: "Such as ports: [8080].", at: item.place)
+                }
+            }
+            session.findings.note(
+                "spec.service-ports",
+                "`\(reader.name(of: "ports"))` opens nothing: a run listens on a loopback of its own, which its sidecars "
+                    + "reach and nobody else does.", at: node.place)
+        }
+        reader.ignore(["rewritePath", "isExternal"])
+        if let entry = reader.entry("replicas"), let count = reader.count("replicas"), count != 1 {
+            session.findings.unsupported("replicas: \(count)", "Write replicas: 1.", at: entry.keyPlace)
+        }
+        return ServiceSpec(ports: ports)
+    }
+
+    /// What the run is: `job`, `service` or `dag`.
+    private func kind(_ reader: inout MappingReader) -> String? {
         guard let node = reader.take("kind") else {
             session.findings.error(
                 "spec.missing-key", "`\(reader.path)` has no `kind`.", hint: "Add kind: job.", at: reader.place)
-            return false
+            return nil
         }
-        guard let kind = reader.text(of: node, named: reader.name(of: "kind")) else { return false }
-        if kind == "job" { return true }
+        guard let kind = reader.text(of: node, named: reader.name(of: "kind")) else { return nil }
+        if ["job", "service", "dag"].contains(kind) { return kind }
         if let hint = Features.unsupportedKinds[kind.lowercased()] {
             session.findings.unsupported(kind, hint, at: node.place)
         } else {
             session.findings.error(
                 "spec.unknown-kind", "There is no kind of run called '\(kind)'.",
-                hint: Suggestion.hint(for: kind, among: ["job"] + Features.unsupportedKinds.keys) ?? "Write kind: job.",
+                hint: Suggestion.hint(for: kind, among: ["job", "service", "dag"] + Features.unsupportedKinds.keys)
+                    ?? "Write kind: job.",
                 at: node.place)
         }
-        return false
+        return nil
     }
 
     private func profile(_ reader: inout MappingReader) -> String? {

@@ -7,7 +7,11 @@ struct MappingReader {
     let path: String
     let findings: Findings
     private let entries: [YAMLEntry]
-    private var known: Set<String> = []
+    /// The entries' keys, all spelled `likeThis`.
+    private let names: [String]
+    /// In the order asked, some twice: mappings are small, and a set would hash every key that might be there.
+    private var known: [String] = []
+    private var refused: Set<String> = []
 
     /// nil, with a finding, when the node is no mapping.
     init?(_ node: YAMLNode, path: String, _ findings: Findings) {
@@ -19,6 +23,7 @@ struct MappingReader {
         self.path = path
         self.findings = findings
         self.entries = entries
+        names = entries.map { Self.canonical($0.key) }
     }
 
     var place: SourcePlace { node.place }
@@ -28,8 +33,8 @@ struct MappingReader {
 
     /// The entry of a key, written `likeThis` or `like_this`; nil when it is not there.
     mutating func entry(_ key: String) -> YAMLEntry? {
-        known.insert(key)
-        return entries.first { Self.canonical($0.key) == key }
+        known.append(key)
+        return names.firstIndex(of: key).map { entries[$0] }
     }
 
     /// The value of a key; nil when it is not there or null, which mean the same everywhere but in `value`.
@@ -38,7 +43,7 @@ struct MappingReader {
         return value
     }
 
-    func has(_ key: String) -> Bool { entries.contains { Self.canonical($0.key) == key && !$0.value.isNull } }
+    func has(_ key: String) -> Bool { zip(names, entries).contains { $0 == key && !$1.value.isNull } }
 
     // MARK: Typed values
 
@@ -113,6 +118,7 @@ struct MappingReader {
     /// Refuses keys of features that this version does not have.
     mutating func refuse(_ features: [String: String]) {
         for (key, hint) in features.sorted(by: { $0.key < $1.key }) {
+            refused.insert(key)
             guard let entry = entry(key), !entry.value.isNull else { continue }
             findings.unsupported(key, hint, at: entry.keyPlace)
         }
@@ -133,9 +139,9 @@ struct MappingReader {
 
     /// Call last: what was not asked for is unknown.
     func finish() {
+        findings.coverage?.add(Set(known).subtracting(refused), at: path)
         var seen: Set<String> = []
-        for entry in entries {
-            let key = Self.canonical(entry.key)
+        for (key, entry) in zip(names, entries) {
             if !seen.insert(key).inserted {
                 findings.error(
                     "spec.duplicate-key", "The key `\(name(of: key))` is there twice.",
@@ -144,14 +150,15 @@ struct MappingReader {
             guard !known.contains(key) else { continue }
             findings.error(
                 "spec.unknown-key", "There is no key `\(entry.key)`\(path.isEmpty ? "" : " in `\(path)`").",
-                hint: Suggestion.hint(for: entry.key, among: known)
-                    ?? "Keys here are \(known.sorted().joined(separator: ", ")).", at: entry.keyPlace)
+                hint: Suggestion.hint(for: entry.key, among: Set(known))
+                    ?? "Keys here are \(Set(known).sorted().joined(separator: ", ")).", at: entry.keyPlace)
         }
     }
 
     /// `mount_path` and `mountPath` are the same key, as in Polyaxon.
     static func canonical(_ key: String) -> String {
-        guard key.contains("_") else { return key }
+        // Bytes, for nearly every key ends here and `contains` of texts takes a hundred times as long.
+        guard key.utf8.withContiguousStorageIfAvailable({ $0.contains(0x5f) }) ?? true else { return key }
         let parts = key.split(separator: "_", omittingEmptySubsequences: false)
         guard !parts.contains(where: \.isEmpty), let first = parts.first else { return key }
         return first + parts.dropFirst().map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()

@@ -4,25 +4,79 @@ import PostludeCore
 public enum OperationReader {
     /// Every problem at once, by file, line and column; the operation is nil when any diagnostic is an error.
     ///
-    /// References are resolved and copied in: `hubRef` from `hub`, `pathRef` from the submission.
-    /// - Parameter profiles: the names that `run.profile` may have.
+    /// References are resolved and copied in: `hubRef` from the hub, `pathRef` from the submission; presets are merged.
     public static func read(
-        _ submission: Submission, hub: Hub, profiles: Set<String>
-    ) -> (
-        operation: Operation?, diagnostics: [Diagnostic]
-    ) {
-        let session = SpecSession(
-            hub: hub, profiles: profiles, references: submission.references, sources: [submission.path: submission.text]
-        )
+        _ submission: Submission, from sources: SpecSources
+    ) -> (operation: Operation?, diagnostics: [Diagnostic]) {
+        let session = SpecSession(submission, sources)
+        let operation = read(submission, session)
+        return (operation, session.diagnostics())
+    }
+
+    /// The operation, with what was found in the session; nil when any finding is an error.
+    static func read(_ submission: Submission, _ session: SpecSession) -> Operation? {
         var operation: Operation?
         if let root = YAMLReader.read(submission.text, file: submission.path, session.findings) {
-            operation = FileReader(session: session, submission: submission).read(root)
+            if Composer(session: session).flag("isPreset", of: root) == true {
+                session.findings.error(
+                    "spec.preset-alone", "The file is a preset: there is nothing to run.",
+                    hint: "Name it in the `presets` of an operation.", at: root.value(of: "isPreset")?.place)
+            } else {
+                operation = FileReader(session: session, overrides: submission.params).read(root)
+                if let name = submission.name { operation?.name = name }
+            }
         }
         if let complete = operation, !session.findings.hasErrors { dryRun(complete, submission, session) }
-        let diagnostics = session.diagnostics()
-        guard !session.findings.hasErrors else { return (nil, diagnostics) }
-        operation?.notes = diagnostics
-        return (operation, diagnostics)
+        guard !session.findings.hasErrors else { return nil }
+        operation?.notes = session.diagnostics()
+        return operation
+    }
+
+    /// The same with a hub and profiles alone: no presets of a site.
+    public static func read(
+        _ submission: Submission, hub: Hub, profiles: Set<String>
+    ) -> (operation: Operation?, diagnostics: [Diagnostic]) {
+        read(submission, from: SpecSources(hub: hub, profiles: profiles))
+    }
+
+    /// Every problem of a preset, held against a job that has nothing but a command; nil when the file is no preset.
+    public static func checkPreset(_ submission: Submission, from sources: SpecSources) -> [Diagnostic]? {
+        checkPreset(submission, from: sources, SpecSession(submission, sources))
+    }
+
+    static func checkPreset(
+        _ submission: Submission, from sources: SpecSources, _ session: SpecSession
+    ) -> [Diagnostic]? {
+        guard let root = YAMLReader.read(submission.text, file: submission.path, Findings()),
+            case .bool(true)?? = root.value(of: "isPreset")?.scalar.map(\.value),
+            let job = YAMLReader.read(
+                "run: {kind: job, container: {command: [\"true\"]}}", file: submission.path, session.findings)
+        else { return nil }
+        let merged = Presets(session: session).check(root, over: job)
+        _ = FileReader(session: session).readFlat(Composer.Composed(root: merged))
+        return session.diagnostics()
+    }
+
+    /// The presets that a file names, each with the files beside it that may hold it, best first.
+    public static func presetFiles(in text: String, path: String) -> [[String]] {
+        guard let root = YAMLReader.read(text, file: path, Findings()) else { return [] }
+        var names: [String] = []
+        collectPresets(root, into: &names)
+        return names.map(PresetCatalog.files(for:))
+    }
+
+    private static func collectPresets(_ node: YAMLNode, into names: inout [String]) {
+        for entry in node.entries ?? [] {
+            switch (MappingReader.canonical(entry.key), entry.value.content) {
+            case ("presets", .sequence(let items)): names += items.compactMap { $0.scalar?.text }
+            case ("presets", .scalar(let scalar)): names.append(scalar.text)
+            case ("hooks", .sequence(let hooks)): for hook in hooks { collectPresets(hook, into: &names) }
+            case ("component", _), ("run", _), ("matrix", _), ("schedule", _): collectPresets(entry.value, into: &names)
+            case ("operations", .sequence(let items)), ("components", .sequence(let items)):
+                for item in items { collectPresets(item, into: &names) }
+            default: break
+            }
+        }
     }
 
     /// The `pathRef`s that a file names, for the client to read and send along; empty when the file cannot be read.
@@ -42,7 +96,9 @@ public enum OperationReader {
                 }
             case "hooks":
                 if case .sequence(let hooks) = entry.value.content { for hook in hooks { collect(hook, into: &found) } }
-            case "component": collect(entry.value, into: &found)
+            case "component", "run", "matrix", "schedule": collect(entry.value, into: &found)
+            case "operations", "components":
+                if case .sequence(let items) = entry.value.content { for item in items { collect(item, into: &found) } }
             default: break
             }
         }
@@ -60,16 +116,31 @@ public enum OperationReader {
             if let condition = operation.conditions {
                 due.conditions = nil; check(condition, operation, facts, session)
             }
-            _ = try JobCompiler.compile(due, facts: facts)
+            try tryOut(due, facts)
         } catch {
             for finding in error.diagnostics { session.findings.add(finding) }
+        }
+    }
+
+    /// Compiles what would run: the operation, a point of its matrix, the operations of its graph that refer to no other.
+    private static func tryOut(_ operation: Operation, _ facts: RunFacts) throws(InputError) {
+        _ = try JobCompiler.outline(operation, facts: facts)
+        if operation.schedule != nil { return try tryOut(operation.scheduledChild, facts) }
+        if let matrix = operation.matrix {
+            return try tryOut(operation.child(at: matrix.seeded(by: facts.id).point(0)), facts)
+        }
+        for node in operation.dag?.nodes ?? [] {
+            guard node.operation.params.values.allSatisfy({ $0.reference == nil }) else { continue }
+            var due = node.operation
+            due.conditions = nil
+            try tryOut(due, facts)
         }
     }
 
     private static func check(_ condition: Template, _ operation: Operation, _ facts: RunFacts, _ session: SpecSession)
     {
         do throws(InputError) {
-            let context = try JobCompiler.context(for: operation, facts: facts).context
+            let context = try JobCompiler.context(for: operation.withoutPoints, facts: facts).context
             do throws(ExpressionError) {
                 _ = try Rendering.render(condition, in: context.evaluation)
             } catch {
@@ -78,131 +149,5 @@ public enum OperationReader {
         } catch {
             for finding in error.diagnostics { session.findings.add(finding) }
         }
-    }
-}
-
-/// Reads the root of the file that was submitted.
-private struct FileReader {
-    let session: SpecSession
-    let submission: Submission
-
-    private static let references = ["component", "hubRef", "pathRef"]
-
-    func read(_ root: YAMLNode) -> Operation? {
-        guard var reader = MappingReader(root, path: "", session.findings), isKnownKind(&reader) else { return nil }
-        RootReader.readCommon(&reader, session)
-        let params = params(&reader)
-        let given = Self.references.filter(reader.has)
-        let isReference = !given.isEmpty || ["urlRef", "dagRef"].contains(where: reader.has)
-        let tags = reader.has("tags") ? reader.texts("tags") : []
-        let description = reader.has("description") ? reader.text("description") : nil
-        var operation: Operation?
-        if isReference {
-            operation = referring(&reader, given, params)
-        } else {
-            let result = ComponentReader(session: session, purpose: .operation(params: params)).readBody(&reader)
-            let hooks = HookReader(session: session).read(result.hooks, path: "hooks")
-            operation = result.component.map {
-                Operation(
-                    name: $0.name, component: $0, hooks: hooks, conditions: result.conditions, queue: result.queue)
-            }
-            if let component = result.component {
-                match(params, component, at: reader.place, strict: result.isStrict)
-            }
-        }
-        reader.accept(Self.references)
-        reader.finish()
-        operation?.tags = tags
-        operation?.description = description
-        operation?.params = params
-        if let name = submission.name { operation?.name = name }
-        return operation
-    }
-
-    private func isKnownKind(_ reader: inout MappingReader) -> Bool {
-        guard let node = reader.take("kind") else { return true }
-        guard let kind = reader.text(of: node, named: "kind") else { return false }
-        if kind == "operation" || kind == "component" { return true }
-        if Features.oldKinds.contains(kind) {
-            session.findings.error(
-                "spec.unsupported-kind", "The kind `\(kind)` is of a Polyaxon before 1.0.",
-                hint: "Write kind: component with run.kind: job.", at: node.place)
-        } else if Features.unsupportedKinds[kind] != nil || kind == "preset" {
-            session.findings.unsupported("kind: \(kind)", "Write kind: component or kind: operation.", at: node.place)
-        } else {
-            session.findings.error(
-                "spec.unknown-kind", "There is no kind '\(kind)'.",
-                hint: Suggestion.hint(for: kind, among: ["operation", "component"])
-                    ?? "Write kind: component or kind: operation.", at: node.place)
-        }
-        return false
-    }
-
-    /// The file's params, with those of the command line in their place.
-    private func params(_ reader: inout MappingReader) -> [String: Param] {
-        var params: [String: Param] = [:]
-        if let node = reader.take("params") {
-            params = ParamReader(session: session).read(node, path: "params", allowsShort: true)
-        }
-        for (name, value) in submission.params {
-            var param = Param(value: value, isTemplate: false, place: nil)
-            param.toEnv = params[name]?.toEnv
-            param.contextOnly = params[name]?.contextOnly ?? false
-            params[name] = param
-        }
-        return params
-    }
-
-    /// An operation that runs a component of its own, of the hub or of another file.
-    private func referring(_ reader: inout MappingReader, _ given: [String], _ params: [String: Param]) -> Operation? {
-        let name = RootReader.name(&reader, session)
-        let conditions = RootReader.conditions(&reader, session)
-        let queue = RootReader.queue(&reader, session)
-        let termination = TerminationReader(session: session, inputs: nil).read(&reader)
-        PluginsReader.read(&reader, session)
-        let strict = reader.flag("strictParams") ?? false
-        let hooks = reader.list("hooks") ?? []
-        let why = "The component is another file's; change it there, or give it an input for what differs."
-        reader.refuse([
-            "container": why, "cmd": why, "env": why, "resources": why, "environment": why, "init": why,
-            "sidecars": why, "connections": why, "volumes": why, "ports": why, "run": why, "inputs": why,
-            "outputs": why,
-        ])
-        guard given.count < 2 else {
-            session.findings.error(
-                "spec.conflict", "The operation has \(given.joined(separator: " and ")).", hint: "Keep one of them.",
-                at: reader.place)
-            return nil
-        }
-        guard let key = given.first, let result = component(key, &reader, params) else { return nil }
-        // The component's hooks come first, then the operation's own.
-        let all =
-            HookReader(session: session).read(result.hooks, path: "component.hooks")
-            + HookReader(session: session).read(hooks, path: "hooks")
-        guard var component = result.component else { return nil }
-        termination.apply(to: &component.termination)
-        match(params, component, at: reader.place, strict: strict || result.isStrict)
-        return Operation(
-            name: name ?? component.name, component: component, hooks: all, conditions: conditions ?? result.conditions,
-            queue: queue ?? result.queue)
-    }
-
-    private func component(
-        _ key: String, _ reader: inout MappingReader, _ params: [String: Param]
-    )
-        -> ComponentReader.Result?
-    {
-        let components = ComponentReader(session: session, purpose: .operation(params: params))
-        if key == "component" {
-            return reader.take("component").map { components.read($0, path: "component", defaultName: nil) }
-        }
-        guard let place = reader.entry(key)?.value.place, let reference = reader.text(key) else { return nil }
-        let found =
-            key == "hubRef" ? session.hubComponent(reference, at: place) : session.pathComponent(reference, at: place)
-        return found.map { components.read($0.root, path: "", defaultName: $0.name) }
-    }
-
-    private func match(_ params: [String: Param], _ component: Component, at place: SourcePlace, strict: Bool) {
-        ParamReader(session: session).match(params, to: component, of: "the operation", at: place, strict: strict)
     }
 }

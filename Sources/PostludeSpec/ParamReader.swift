@@ -3,10 +3,12 @@ import PostludeCore
 /// Reads params and holds them against the inputs of a component.
 struct ParamReader {
     let session: SpecSession
+    /// Whether params may refer to the operations of a graph.
+    var isNode = false
 
     private static let fullKeys: Set<String> = ["value", "ref", "contextOnly", "connection", "toInit", "toEnv"]
 
-    /// - Parameter allowsShort: hooks take `{a: {value: 1}}` only, operations also `{a: 1}`.
+    /// In full form (`{a: {value: 1}}`), or as `{a: 1}`, which Polyaxon takes in operations and Postlude in hooks too.
     func read(_ node: YAMLNode, path: String, allowsShort: Bool) -> [String: Param] {
         guard let entries = node.entries else {
             session.findings.wrongType(path, wanted: "a mapping of params", node, hint: "Such as {lr: {value: 0.1}}.")
@@ -46,10 +48,8 @@ struct ParamReader {
         if reader.flag("toInit") == true {
             session.findings.unsupported("toInit", "Write the init step.", at: reader.entry("toInit")?.keyPlace)
         }
-        reader.refuse([
-            "ref": "Pass the value itself; other runs cannot be referred to yet.",
-            "connection": "Give addresses and credentials as params.",
-        ])
+        let reference = reference(&reader)
+        reader.refuse(["connection": "Give addresses and credentials as params."])
         reader.finish()
         if let toEnv, !IOReader.isVariableName(toEnv) || toEnv.hasPrefix("POSTLUDE_") {
             session.findings.error(
@@ -61,7 +61,33 @@ struct ParamReader {
         }
         param.contextOnly = contextOnly
         param.toEnv = toEnv
+        if let reference {
+            guard case .string = param.value else {
+                session.findings.wrongType(
+                    "\(path).value", wanted: "a text with a `ref`", node, hint: "Such as outputs.loss.")
+                return nil
+            }
+            param.reference = reference
+            param.isTemplate = true
+            session.check(Dag.template(of: param))
+        }
         return param
+    }
+
+    /// `ops.NAME` or `dag`, in the operations of a graph.
+    private func reference(_ reader: inout MappingReader) -> ParamReference? {
+        guard let entry = reader.entry("ref"), !entry.value.isNull, let text = reader.text("ref") else { return nil }
+        guard isNode else {
+            session.findings.unsupported(
+                "ref", "Pass the value itself; only the operations of a dag refer to each other.", at: entry.keyPlace)
+            return nil
+        }
+        if text == "dag" { return .dag }
+        if text.hasPrefix("ops."), text.utf8.count > 4 { return .operation(String(text.dropFirst(4))) }
+        session.findings.unsupported(
+            "ref: \(text)", "Refer to an operation of the graph (ops.NAME) or to the graph (dag).",
+            at: entry.value.place)
+        return nil
     }
 
     private func value(_ node: YAMLNode, place: SourcePlace) -> Param? {

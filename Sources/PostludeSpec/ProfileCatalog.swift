@@ -62,12 +62,15 @@ public enum ProfileCatalog {
         profile.tmpInodes = reader.count("tmpInodes", least: 16) ?? profile.tmpInodes
         profile.defaultMemoryBytes = fields.bytes(&reader, "defaultMemory")
         profile.defaultMilliCPU = fields.cores(&reader, "defaultCPU")
+        profile.defaultStorageBytes = fields.bytes(
+            &reader, "defaultStorage", least: 1 << 20, what: "an amount of storage")
         profile.maxPIDs = reader.count("maxPIDs", least: 8) ?? profile.maxPIDs
         profile.openFiles = reader.count("openFiles", least: 16).map(UInt64.init) ?? profile.openFiles
         profile.lockedMemoryBytes = fields.bytes(&reader, "lockedMemory", least: 0).map(UInt64.init)
         profile.logBytes = fields.bytes(&reader, "logs") ?? profile.logBytes
         profile.requires = fields.requirements(&reader, "requires")
         profile.withoutRoot = fields.requirements(&reader, "withoutRoot")
+        profile.coreScheduling = reader.flag("coreScheduling") ?? false
         reader.finish()
         guard !findings.hasErrors else { throw SpecError(findings.sorted) }
         return profile
@@ -78,8 +81,10 @@ public enum ProfileCatalog {
 struct SettingsReader {
     let findings: Findings
 
-    func bytes(_ reader: inout MappingReader, _ key: String, least: Int64 = 4_096) -> Int64? {
-        quantity(&reader, key, scale: 1, least: least, example: "64Mi or 2Gi", what: "an amount of memory")
+    func bytes(
+        _ reader: inout MappingReader, _ key: String, least: Int64 = 4_096, what: String = "an amount of memory"
+    ) -> Int64? {
+        quantity(&reader, key, scale: 1, least: least, example: "64Mi or 2Gi", what: what)
     }
 
     func cores(_ reader: inout MappingReader, _ key: String) -> Int64? {
@@ -121,6 +126,18 @@ struct SettingsReader {
             return nil
         }
         return text
+    }
+
+    /// Those whom something is for. An empty list would turn what is for few into `everybody's`: a thing that is for all.
+    func names(_ reader: inout MappingReader, for everybodys: String, _ key: String) -> [String] {
+        guard let entry = reader.entry(key) else { return [] }
+        let names = reader.texts(key)
+        if names.isEmpty || names.contains(where: \.isEmpty), !findings.hasErrors {
+            findings.error(
+                "spec.invalid-value", "`\(reader.name(of: key))` names nobody.",
+                hint: "Name some, or leave the key out for \(everybodys).", at: entry.value.place)
+        }
+        return names
     }
 
     /// Absolute paths without `..`; a `?` at the end marks one that may be missing.

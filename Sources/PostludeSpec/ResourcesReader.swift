@@ -6,7 +6,7 @@ struct ResourcesReader {
     /// Renders templates in quantities; nil where inputs are not known yet.
     let inputs: EvaluationContext?
 
-    private static let clusterNames: Set<String> = ["ephemeral-storage", "storage"]
+    private static let clusterNames: Set<String> = ["storage"]
 
     /// `{limits: {...}, requests: {...}}`, or the short form `{cpu: 2, memory: 2Gi, gpu: 1}`.
     func read(_ node: YAMLNode, path: String) -> ResourceRequest {
@@ -45,6 +45,7 @@ struct ResourcesReader {
         // What is asked is what is enforced: a request without a limit is one.
         request.memoryBytes = limits.request.memoryBytes ?? request.memoryBytes
         request.milliCPU = limits.request.milliCPU ?? request.milliCPU
+        request.storageBytes = limits.request.storageBytes ?? request.storageBytes
         request.devices.merge(limits.request.devices) { _, limit in limit }
         return request
     }
@@ -76,6 +77,7 @@ struct ResourcesReader {
         }
         check("memory", requests.request.memoryBytes, limits.request.memoryBytes)
         check("cpu", requests.request.milliCPU, limits.request.milliCPU)
+        check("ephemeral-storage", requests.request.storageBytes, limits.request.storageBytes)
         for (name, count) in requests.request.devices {
             check(name, Int64(count), limits.request.devices[name].map(Int64.init))
         }
@@ -124,6 +126,12 @@ struct ResourcesReader {
                 return
             }
             request.milliCPU = milli
+        case "ephemeral-storage":
+            guard let bytes = Quantity.parse(text), bytes >= 1 << 20 else {
+                invalid(path, text, "an amount of storage of 1 MiB or more", "Such as 500Mi or 20Gi.", entry)
+                return
+            }
+            request.storageBytes = bytes
         case _ where Self.clusterNames.contains(name) || name.hasPrefix("hugepages-"):
             session.findings.noEffect(path, at: entry.keyPlace)
         case "gpu":

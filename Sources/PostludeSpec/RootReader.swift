@@ -3,14 +3,12 @@ import PostludeCore
 /// Keys that operations, components and hooks share.
 enum RootReader {
     /// Version, description, tags, and what neither may have.
-    static func readCommon(_ reader: inout MappingReader, _ session: SpecSession) {
+    static func readCommon(_ reader: inout MappingReader, _ session: SpecSession, isNode: Bool = false) {
         version(&reader, session)
         _ = reader.text("description")
         _ = reader.texts("tags")
-        reader.refuse(Features.unsupported)
+        reader.refuse(isNode ? Features.unsupported.filter { $0.key != "dagRef" } : Features.unsupported)
         reader.ignore(Features.clusterOnly)
-        cache(&reader, session)
-        approval(&reader, session)
         // Describes the file to people.
         reader.accept(["template"])
     }
@@ -51,10 +49,7 @@ enum RootReader {
     }
 
     static func queue(_ reader: inout MappingReader, _ session: SpecSession) -> String? {
-        guard let entry = reader.entry("queue"), let queue = reader.text("queue") else { return nil }
-        session.findings.note(
-            "spec.no-effect", "`\(reader.name(of: "queue"))` has no effect: a node has one queue.", at: entry.keyPlace)
-        return queue
+        reader.text("queue")
     }
 
     private static func version(_ reader: inout MappingReader, _ session: SpecSession) {
@@ -69,22 +64,5 @@ enum RootReader {
         session.findings.warn(
             "spec.unknown-version", "The version \(text) is none that is known; the file is read as 1.1.",
             hint: "Write version: 1.1, or leave it out.", at: node.place)
-    }
-
-    /// `cache: {disable: true}` says what is so: nothing is cached.
-    private static func cache(_ reader: inout MappingReader, _ session: SpecSession) {
-        guard let entry = reader.entry("cache"), !entry.value.isNull else { return }
-        if let only = entry.value.entries, only.count == 1, only[0].key == "disable",
-            case .bool(true)?? = only[0].value.scalar.map(\.value)
-        {
-            return
-        }
-        session.findings.unsupported("cache", "Every submit runs; write cache: {disable: true}.", at: entry.keyPlace)
-    }
-
-    private static func approval(_ reader: inout MappingReader, _ session: SpecSession) {
-        guard let entry = reader.entry("isApproved"), !entry.value.isNull else { return }
-        if case .bool(true)?? = entry.value.scalar.map(\.value) { return }
-        session.findings.unsupported("isApproved", "Submit the operation when it is approved.", at: entry.keyPlace)
     }
 }

@@ -32,8 +32,8 @@ struct SitePolicyReader {
         let fields = SettingsReader(findings: findings)
         let name = fields.word(&reader, "name")
         var rule = SitePolicy.Rule(name: name ?? "")
-        rule.users = subjects(&reader, "users")
-        rule.groups = subjects(&reader, "groups")
+        rule.users = fields.names(&reader, for: "a rule that is for everybody", "users")
+        rule.groups = fields.names(&reader, for: "a rule that is for everybody", "groups")
         if reader.has("profiles") { rule.profiles = reader.texts("profiles") }
         rule.networks = networks(&reader)
         if reader.has("workingDirectories") {
@@ -41,6 +41,7 @@ struct SitePolicyReader {
         }
         rule.memoryBytes = fields.bytes(&reader, "memory", least: 1 << 20)
         rule.milliCPU = fields.cores(&reader, "cpus")
+        rule.storageBytes = fields.bytes(&reader, "storage", least: 1 << 20, what: "an amount of storage")
         rule.devices = number(&reader, "devices")
         rule.timeoutSeconds = reader.count("timeoutSeconds", least: 1).map(Double.init)
         rule.retries = number(&reader, "retries")
@@ -55,18 +56,6 @@ struct SitePolicyReader {
             return nil
         }
         return rule
-    }
-
-    /// An empty list would turn a rule for few into one for everybody.
-    private func subjects(_ reader: inout MappingReader, _ key: String) -> [String] {
-        guard let entry = reader.entry(key) else { return [] }
-        let names = reader.texts(key)
-        if names.isEmpty || names.contains(where: \.isEmpty), !findings.hasErrors {
-            findings.error(
-                "spec.invalid-value", "`\(reader.name(of: key))` names nobody.",
-                hint: "Name some, or leave the key out for a rule that is for everybody.", at: entry.value.place)
-        }
-        return names
     }
 
     private func networks(_ reader: inout MappingReader) -> [SandboxProfile.Network]? {

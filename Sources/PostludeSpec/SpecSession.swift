@@ -5,16 +5,35 @@ final class SpecSession {
     let hub: Hub
     let profiles: Set<String>
     let references: [String: String]
+    /// nil where nobody knows what the agent has, as in a check without it.
+    let connections: ConnectionCatalog?
+    /// The site's presets.
+    let presets: PresetCatalog
+    /// What the site adds to this submission by itself; nil for nothing.
+    let site: SiteSelection?
     let findings = Findings()
+    /// How many hooks were read, hooks of hooks among them.
+    var hookCount = 0
+    /// Where the hooks are written that the site added by itself.
+    var siteHooks: Set<SourcePlace> = []
+    /// How many graphs enclose what is being read.
+    var depth = 0
+    /// Whether the operation, or a graph around it, wants none of the site's defaults.
+    var isOptedOut = false
     /// Texts by path, so that a component named twice is parsed twice but read once.
     private(set) var sources: [String: String]
 
-    init(hub: Hub, profiles: Set<String>, references: [String: String], sources: [String: String]) {
-        self.hub = hub
-        self.profiles = profiles
-        self.references = references
-        self.sources = sources
+    init(_ submission: Submission, _ catalog: SpecSources) {
+        hub = catalog.hub
+        profiles = catalog.profiles
+        references = submission.references
+        connections = catalog.connections
+        presets = catalog.presets
+        site = catalog.site
+        sources = [submission.path: submission.text]
     }
+
+    func addSource(_ text: String, file: String) { sources[file] = text }
 
     /// What was found, by place. A place that YAML has moved out of its line (where it joins lines, or replaces escapes)
     /// is taken back to the line's end.
@@ -101,5 +120,28 @@ final class SpecSession {
         guard let root = YAMLReader.read(text, file: path, findings) else { return nil }
         let file = path.split(separator: "/").last.map(String.init) ?? path
         return (root, file.split(separator: ".").first.map(String.init) ?? file)
+    }
+}
+
+/// What the installation and the site hold ready for those who submit.
+public struct SpecSources: Sendable {
+    public var hub: Hub
+    /// The names that `run.profile` may have.
+    public var profiles: Set<String>
+    public var presets: PresetCatalog
+    /// What the site adds by itself.
+    public var site: SiteSelection?
+    /// What the submitter may name by `connection`; nil leaves that to the agent.
+    public var connections: ConnectionCatalog?
+
+    public init(
+        hub: Hub, profiles: Set<String>, presets: PresetCatalog = .empty, site: SiteSelection? = nil,
+        connections: ConnectionCatalog? = nil
+    ) {
+        self.connections = connections
+        self.hub = hub
+        self.profiles = profiles
+        self.presets = presets
+        self.site = site
     }
 }

@@ -27,7 +27,9 @@ enum YAMLReader {
             return nil
         }
         do {
-            guard let root = try Parser(yaml: text).singleRoot() else {
+            // Without rules that guess a plain text's type, for that is `YAMLScalar`'s to say: the parser would match
+            // every key against all of them to find those that are there twice.
+            guard let root = try Parser(yaml: text, resolver: .basic).singleRoot() else {
                 empty(findings, at: start)
                 return nil
             }
@@ -53,6 +55,9 @@ enum YAMLReader {
     ///
     /// Seen from the text alone, because the comparison happens while the file is parsed.
     private static func hasCostlyKeys(_ text: String) -> Bool {
+        guard text.utf8.withContiguousStorageIfAvailable({ $0.contains(0x26) && $0.contains(0x2a) }) ?? true else {
+            return false
+        }
         var anchors = 0
         var aliases = 0
         var keys = 0
@@ -84,18 +89,25 @@ enum YAMLReader {
 }
 
 /// The lines of a file, for places that the parser does not tell.
-struct YAMLLines {
-    private let lines: [Substring]
+final class YAMLLines {
+    private let text: String
+    /// Without the line feeds that end them. Only block scalars and messages need them.
+    private lazy var lines = text.utf8.split(separator: 0x0a, omittingEmptySubsequences: false).map(Substring.init)
     /// Where the parser's lines start, when it counts more of them: for YAML 1.1 a lone carriage return, U+0085, U+2028
     /// and U+2029 end a line too, for an editor they do not.
     private let starts: [(line: Int, column: Int)]
 
     init(_ text: String) {
-        lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        self.text = text
         starts = Self.starts(text)
     }
 
-    subscript(number: Int) -> Substring? { lines.indices.contains(number - 1) ? lines[number - 1] : nil }
+    /// A line without what ends it, from 1 on; nil behind the last.
+    subscript(number: Int) -> Substring? {
+        guard lines.indices.contains(number - 1) else { return nil }
+        let line = lines[number - 1]
+        return line.utf8.last == 0x0d ? Substring(line.utf8.dropLast()) : line
+    }
 
     func place(_ mark: Mark, in file: String) -> SourcePlace { place(mark.line, mark.column, in: file) }
 
@@ -108,6 +120,11 @@ struct YAMLLines {
 
     /// Empty when the parser's lines are the file's.
     private static func starts(_ text: String) -> [(line: Int, column: Int)] {
+        // The first bytes of those that end a line for the parser alone: most files have none of them.
+        let mayDiffer = text.utf8.withContiguousStorageIfAvailable { bytes in
+            bytes.contains { $0 == 0x0d || $0 == 0xc2 || $0 == 0xe2 }
+        }
+        guard mayDiffer ?? true else { return [] }
         var starts = [(line: 1, column: 1)]
         var (line, column) = (1, 1)
         var differs = false
@@ -136,9 +153,8 @@ struct YAMLLines {
     func blockStart(after line: Int) -> (line: Int, column: Int)? {
         for number in (line + 1)...(line + 1 + 10_000) {
             guard let text = self[number] else { return nil }
-            if let first = text.firstIndex(where: { $0 != " " }) {
-                return (line + 1, text.distance(from: text.startIndex, to: first) + 1)
-            }
+            let indent = text.utf8.prefix { $0 == 0x20 }.count
+            if indent < text.utf8.count { return (line + 1, indent + 1) }
         }
         return nil
     }

@@ -1,4 +1,5 @@
 import GRDB
+import PostludeFailpoints
 import PostludeThreads
 import Synchronization
 
@@ -7,6 +8,7 @@ import Synchronization
 /// Each write has a savepoint of its own, so that one that fails takes none of the others with it.
 final class CommitQueue: Sendable {
     private struct Job: Sendable {
+        var commit: Commit
         var body: @Sendable (Database) throws -> Void
         var done: @Sendable ((any Error)?) -> Void
     }
@@ -36,10 +38,12 @@ final class CommitQueue: Sendable {
     var waitingCount: Int { line.withLock { $0.waiting.count } }
 
     /// Runs `body` in a transaction and returns after the commit is on disk.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+    func write<Value: Sendable>(
+        _ commit: Commit, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
         let slot = Slot<Value>()
         return try await withCheckedThrowingContinuation { continuation in
-            let job = Job { db in
+            let job = Job(commit: commit) { db in
                 let value = try body(db)
                 slot.value.withLock { $0 = value }
             } done: { error in
@@ -74,6 +78,7 @@ final class CommitQueue: Sendable {
             line.isDraining = !line.waiting.isEmpty
             return line.isDraining
         }
+        for (job, error) in zip(batch, outcomes) where error == nil { Failpoint.reach(.after(job.commit)) }
         for (job, error) in zip(batch, outcomes) { job.done(error) }
         guard goesOn else { return }
         guard let pool = ThreadPool.blocking else { return drain() }
@@ -89,6 +94,7 @@ final class CommitQueue: Sendable {
                     do {
                         try db.inSavepoint {
                             try job.body(db)
+                            Failpoint.reach(.before(job.commit))
                             return .commit
                         }
                         outcomes.append(nil)

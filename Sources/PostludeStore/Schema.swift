@@ -8,8 +8,64 @@ enum Schema {
     static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1 first light") { db in try db.execute(sql: first) }
+        migrator.registerMigration("hooks are explained and run again") { db in try db.execute(sql: hooksExplained) }
+        migrator.registerMigration("artifacts are measured") { db in
+            // What the run's artifacts took when the attempt was over; NULL where nobody knows.
+            try db.execute(sql: "ALTER TABLE attempts ADD COLUMN artifacts_bytes INTEGER")
+        }
+        migrator.registerMigration("queues and fair shares") { db in try db.execute(sql: queues) }
+        migrator.registerMigration("parents and children") { db in try db.execute(sql: parents) }
         return migrator
     }
+
+    /// `runs_waiting` is in the order of the scheduler's lanes; what is held back is in none.
+    private static let queues = """
+        ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT 'default';
+        ALTER TABLE runs ADD COLUMN is_hook INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE runs ADD COLUMN timeout_seconds REAL NOT NULL DEFAULT 0;
+        ALTER TABLE runs ADD COLUMN held_back_by TEXT;
+        UPDATE runs SET is_hook = upstream IS NOT NULL WHERE upstream IS NOT NULL;
+        CREATE INDEX runs_waiting ON runs(queue, is_hook, uid, needs, timeout_seconds, number)
+            WHERE phase = 'queued' AND held_back_by IS NULL;
+        CREATE INDEX runs_queued_by_user ON runs(uid, queue) WHERE phase = 'queued' AND is_hook = 0;
+
+        -- What ended attempts have used, as `FairShare` counts it, as of `at`.
+        CREATE TABLE used_shares (
+            uid INTEGER PRIMARY KEY,
+            seconds REAL NOT NULL,
+            at INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE maintenance (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            from_at INTEGER NOT NULL,
+            until_at INTEGER,
+            reason TEXT NOT NULL,
+            by_user TEXT NOT NULL,
+            ended_at INTEGER
+        ) STRICT;
+        """
+
+    /// A hook run that was asked for again has no `hook_index`, which belongs to the one that main's end has started.
+    private static let hooksExplained = """
+        ALTER TABLE hooks ADD COLUMN explanation TEXT;
+        ALTER TABLE runs ADD COLUMN rerun_index INTEGER;
+        CREATE INDEX runs_by_upstream ON runs(upstream) WHERE upstream IS NOT NULL;
+        """
+
+    /// Runs with children: `child_key` is the point of a matrix, the node of a graph, or the slot of a schedule in seconds,
+    /// so that none of them ever gets two runs, whatever the code believes.
+    private static let parents = """
+        ALTER TABLE runs ADD COLUMN parent TEXT REFERENCES runs(id);
+        ALTER TABLE runs ADD COLUMN child_key INTEGER;
+        ALTER TABLE runs ADD COLUMN child_name TEXT;
+        ALTER TABLE runs ADD COLUMN kind TEXT NOT NULL DEFAULT 'job';
+        ALTER TABLE runs ADD COLUMN cache_key TEXT;
+        ALTER TABLE runs ADD COLUMN cached_from TEXT REFERENCES runs(id);
+        CREATE UNIQUE INDEX runs_by_parent ON runs(parent, child_key) WHERE parent IS NOT NULL;
+        CREATE INDEX runs_by_parent_status ON runs(parent, status) WHERE parent IS NOT NULL;
+        CREATE INDEX runs_by_cache_key ON runs(cache_key, number) WHERE cache_key IS NOT NULL;
+        """
 
     private static let first = """
         CREATE TABLE runs (

@@ -11,7 +11,7 @@ extension Store {
                 """
                 SELECT runs.id, runs.name AS run_name, project, user, upstream, hook_name, status,
                     attempts.number AS attempt_number, attempts.queued_at AS attempt_queued_at, placed_at,
-                    COALESCE(steps.name, 'main') AS step_name, COALESCE(steps.role, 'main') AS step_role,
+                    artifacts_bytes, COALESCE(steps.name, 'main') AS step_name, COALESCE(steps.role, 'main') AS step_role,
                     steps.exit, steps.usage, steps.started_at AS step_started_at,
                     steps.finished_at AS step_finished_at
                 FROM attempts JOIN runs ON runs.id = attempts.run
@@ -101,6 +101,7 @@ extension UsageRecord {
             deviceSeconds: role == .main ? Self.sum(leases, from: "leased_at", until: ["releasing_at"]) : nil,
             releasingSeconds: role == .main
                 ? Self.sum(leases, from: "releasing_at", until: ["quarantined_at", "released_at"]) : nil,
+            artifactsBytes: role == .main ? row["artifacts_bytes"] : nil,
             devices: leases.map { $0["device"] }, startedAt: row.time("step_started_at"),
             finishedAt: row.time("step_finished_at"))
     }

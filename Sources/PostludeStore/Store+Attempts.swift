@@ -1,5 +1,6 @@
 import GRDB
 import PostludeCore
+import PostludeFailpoints
 
 extension Store {
     /// What is stored of an attempt for the agent's own use.
@@ -8,6 +9,8 @@ extension Store {
         /// The warden's identity, as the engine wrote it.
         public var warden: String?
         public var hasAccepted: Bool
+        /// What the run's artifacts took on disk when it was over, if that is known.
+        public var artifactsBytes: Int64?
         public var leases: [Lease]
 
         public struct Lease: Sendable {
@@ -34,7 +37,7 @@ extension Store {
         _ attempt: AttemptID, warden: String, steps: [(name: String, role: StepRole)], names: [String: Receipt] = [:],
         baselines: [String: String]
     ) async throws -> Binding {
-        try await write { db in
+        try await write(.bind) { db in
             let id = attempt.run.description
             let row = try db.row(
                 """
@@ -71,7 +74,7 @@ extension Store {
     /// Completes a launch because the attempt has this warden; returns false, and leaves the launch owed, when it has
     /// lost it meanwhile.
     public func completeLaunch(_ owed: OwedEffect, boundTo warden: String) async throws -> Bool {
-        try await write { db in
+        try await write(.launchDone) { db in
             let row = try db.row(
                 "SELECT warden FROM attempts WHERE run = ? AND number = ?", [owed.run.description, owed.effect.attempt])
             guard row?["warden"] as String? == warden else { return false }
@@ -83,22 +86,25 @@ extension Store {
     /// Tells the run that its warden has ended without a last word; of a warden that is no longer the attempt's nothing
     /// follows.
     public func wardenEnded(
-        _ warden: String, of attempt: AttemptID, at time: Timestamp
+        _ warden: String, of attempt: AttemptID, with loss: Run.Loss = .warden, at time: Timestamp
     ) async throws -> Applied<Run.Decision> {
-        try await transact(at: time) { transaction in
+        try await transact(.wardenLost, at: time) { transaction in
             guard let stored = try StoredAttempt.fetch(transaction.db, attempt), stored.warden == warden else {
                 return .ignore(.staleAttempt)
             }
             let number = attempt.number
             return try transaction.apply(
-                stored.hasAccepted ? .wardenLost(attempt: number) : .neverAccepted(attempt: number), to: attempt.run)
+                // After a reboot a journal that says nothing means nothing: it may not have been on disk yet.
+                stored.hasAccepted || loss == .node
+                    ? .wardenLost(attempt: number, loss) : .neverAccepted(attempt: number),
+                to: attempt.run)
         }
     }
 
     /// Owes anew what attempts without a warden cannot go on without: the launch, or the stop that ends them. Returns
     /// what was missing; an agent that wrote all it owed finds nothing.
     public func oweWhatIsMissing(at time: Timestamp) async throws -> Applied<Void> {
-        try await transact(at: time) { transaction in
+        try await transact(.missing, at: time) { transaction in
             let rows = try transaction.db.rows(
                 """
                 SELECT runs.id, attempts.number, phase FROM runs
@@ -153,14 +159,22 @@ extension Store {
         public var hasEnded: Bool
         public var hasAccepted: Bool
         public var mainStarted: Bool
+        /// What became of the hand-back, if the attempt had ended and was handed back at once.
+        public var handedBack: HandedBack?
     }
 
-    /// Takes what a warden reported, each report once: stores the steps and applies what it means for the run.
+    /// Takes what a warden reported, each report once: stores the steps and applies what it means for the run. An attempt
+    /// that ended, and was found to have left nothing behind, is handed back in the same transaction.
+    ///
+    /// `message` is what the program said of its failure, if the attempt's end is among the reports.
     public func record(
-        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID, at time: Timestamp
+        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID, message: String? = nil,
+        at time: Timestamp, freed: Freed? = nil
     ) async throws -> Applied<Recorded> {
-        try await transact(at: time) { transaction in
-            try transaction.record(reports, of: attempt)
+        try await transact(.reports, at: time) { transaction in
+            var recorded = try transaction.record(reports, of: attempt, message: message)
+            if recorded.hasEnded, let freed { recorded.handedBack = try transaction.handBack(attempt, freed) }
+            return recorded
         }
     }
 }
@@ -172,13 +186,14 @@ extension Store.StoredAttempt {
         let leases = try db.rows("SELECT device, baseline FROM leases WHERE run = ? AND attempt = ?", arguments)
         return Store.StoredAttempt(
             id: id, warden: row["warden"], hasAccepted: (row["accepted_at"] as Int64?) != nil,
+            artifactsBytes: row["artifacts_bytes"],
             leases: leases.map { Lease(device: $0["device"], baseline: $0["baseline"]) })
     }
 }
 
 extension Transaction {
     mutating func record(
-        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID
+        _ reports: [(sequence: UInt64, report: AttemptReport)], of attempt: AttemptID, message: String?
     ) throws -> Store.Recorded {
         var recorded = Store.Recorded(hasEnded: false, hasAccepted: false, mainStarted: false)
         let key: [any DatabaseValueConvertible] = [attempt.run.description, attempt.number]
@@ -189,7 +204,7 @@ extension Transaction {
         var next = first
         for (sequence, report) in reports where Int64(sequence) >= next {
             next = Int64(sequence) + 1
-            try take(report, of: attempt, &recorded)
+            try take(report, of: attempt, message: message, &recorded)
         }
         guard next > first else { return recorded }
         try db.run(
@@ -209,11 +224,12 @@ extension Transaction {
         receipt.seccompProfile = names.seccompProfile
         receipt.lacking = names.lacking
         receipt.devices = names.devices
+        receipt.root = names.root
         return receipt
     }
 
     private mutating func take(
-        _ report: AttemptReport, of attempt: AttemptID, _ recorded: inout Store.Recorded
+        _ report: AttemptReport, of attempt: AttemptID, message: String?, _ recorded: inout Store.Recorded
     ) throws {
         let run = attempt.run
         switch report {
@@ -247,7 +263,7 @@ extension Transaction {
             let usage = try decidingUsage(reason, attempt)
             let end = Run.End(
                 exit: exit, reason: reason, oomKilled: usage?.oomKills ?? 0 > 0, forksRefused: usage?.forksRefused ?? 0,
-                logBytesDropped: usage?.logBytesDropped ?? 0)
+                logBytesDropped: usage?.logBytesDropped ?? 0, message: message)
             _ = try apply(.ended(attempt: attempt.number, end), to: run)
         }
     }

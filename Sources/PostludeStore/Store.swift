@@ -1,6 +1,7 @@
 import GRDB
 import Glibc
 import PostludeCore
+import PostludeFailpoints
 import Synchronization
 
 /// Everything the agent must not forget: one SQLite database in a state directory that one agent holds at a time.
@@ -12,8 +13,13 @@ public final class Store: Sendable {
         public var memoryBytes: Int64
         public var milliCPU: Int64
         public var devices: [Device]
+        /// How it is shared.
+        public var rules: SchedulingRules
 
-        public init(memoryBytes: Int64, milliCPU: Int64, devices: [Device] = []) {
+        public init(
+            memoryBytes: Int64, milliCPU: Int64, devices: [Device] = [], rules: SchedulingRules = SchedulingRules()
+        ) {
+            self.rules = rules
             self.memoryBytes = memoryBytes
             self.milliCPU = milliCPU
             self.devices = devices
@@ -24,6 +30,9 @@ public final class Store: Sendable {
     let pool: DatabasePool
     let commits: CommitQueue
     let node = Mutex<Node?>(nil)
+    let operations = OperationCache()
+    let clock = WriteClock()
+    private let ballast: Ballast
     private let lock: Mutex<StateLock?>
     private let followers = Followers()
 
@@ -37,6 +46,7 @@ public final class Store: Sendable {
         // Other users may look up their own artifacts below the directory, but never read the database.
         try Store.makeDirectory("\(directory)/store", mode: 0o700)
         lock = Mutex(try StateLock(directory: directory))
+        ballast = Ballast(path: "\(directory)/store/ballast")
         do {
             var configuration = Configuration()
             configuration.label = "postlude.store"
@@ -61,7 +71,14 @@ public final class Store: Sendable {
             throw StoreError.from(error)
         }
         commits = CommitQueue(pool)
+        ballast.fill()
     }
+
+    /// Makes some room on a full disk for what must be written down; false when there is none left to make.
+    public func dropBallast() -> Bool { ballast.drop() }
+
+    /// Keeps that room again, where the disk has plenty.
+    public func fillBallast() { ballast.fill() }
 
     /// A tick after each commit that added events; a slow reader misses ticks, never events.
     public func changes() -> AsyncStream<Void> {
@@ -83,13 +100,13 @@ public final class Store: Sendable {
     public var transactionCount: Int { commits.transactionCount }
 
     /// How many writes wait for the transaction that is being written.
-    public var waitingWrites: Int { commits.waitingCount }
+    var waitingWrites: Int { commits.waitingCount }
 
-    /// Writes, and tells the followers.
+    /// Writes, and tells the followers. `commit` says what for.
     func write<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
+        _ commit: Commit, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        let value = try await commits.write(body)
+        let value = try await commits.write(commit, body)
         followers.tick()
         return value
     }
@@ -117,6 +134,22 @@ public final class Store: Sendable {
                 }
                 throw .unusable(path, String(cString: strerror(errno)))
             }
+        }
+    }
+}
+
+/// The time of each write, none before that of an earlier one: who asks for a write takes the time, and waits then, while
+/// others write. A clock that was set back, by more than anybody waits, is taken as it is.
+final class WriteClock: Sendable {
+    private static let longestWait: Int64 = 60_000_000
+    private let latest = Mutex(Int64.min)
+
+    /// For a write that is being made now, and was asked for at `asked`.
+    func time(of asked: Timestamp) -> Timestamp {
+        latest.withLock { latest in
+            let isLate = asked.microseconds < latest && latest &- asked.microseconds <= Self.longestWait
+            if !isLate { latest = asked.microseconds }
+            return Timestamp(microseconds: latest)
         }
     }
 }

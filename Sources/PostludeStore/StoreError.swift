@@ -19,7 +19,16 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(code): \(message)" }
 
     public static let diskFullCode = "store.disk-full"
+    public static let queueFullCode = "store.queue-full"
     public static let keyReusedCode = "store.idempotency-key-reused"
+
+    static func queueFull(_ limit: NewRun.WaitingLimit) -> StoreError {
+        let place = limit.queue.map { " in the queue '\($0)'" } ?? ""
+        let whose = limit.uid == nil ? "\(limit.most) runs" : "\(limit.most) of your runs"
+        return StoreError(
+            queueFullCode, "\(whose) already wait\(place), as many as may.",
+            hint: "Submit again when some have started, or stop some that wait.", isTemporary: false)
+    }
 
     static func alreadyInUse(_ directory: String, pid: String?) -> StoreError {
         StoreError(

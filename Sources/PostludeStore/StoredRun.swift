@@ -14,19 +14,62 @@ public struct NewRun: Sendable {
     /// Where the run's artifacts will lie on the host.
     public var artifacts: String
     public var upstream: Upstream?
+    /// For a child: its parent, and which child of it.
+    public var parent: Parent?
+    /// What the outputs of a run with the same key may stand for; nil when they never may.
+    public var cacheKey: String?
     public var needs: Scheduler.Needs
     public var key: Key?
+    /// The queue it waits in.
+    public var queue: String
+    /// How many runs may wait, when its user or queue is bounded.
+    public var waitingLimits: [WaitingLimit] = []
+    /// The user who holds it back from the start; nil when it may start as soon as there is room.
+    public var heldBackBy: String?
+
+    /// A bound on runs that wait.
+    public struct WaitingLimit: Hashable, Sendable {
+        public var most: Int
+        /// nil for all queues.
+        public var queue: String?
+        /// nil for all users.
+        public var uid: UInt32?
+
+        public init(_ most: Int, queue: String? = nil, uid: UInt32? = nil) {
+            self.most = most
+            self.queue = queue
+            self.uid = uid
+        }
+    }
+
+    /// For a child run: its parent, and what it is there.
+    public struct Parent: Hashable, Sendable {
+        public var run: RunID
+        /// The point of a matrix, the node of a graph, or the slot of a schedule: unique among the parent's children.
+        public var key: Int64
+        /// What people call it: the point's number, the node's name, the slot's time.
+        public var name: String
+
+        public init(run: RunID, key: Int64, name: String) {
+            self.run = run
+            self.key = key
+            self.name = name
+        }
+    }
 
     /// For a hook run: its main, and which hook of it.
     public struct Upstream: Hashable, Sendable {
         public var run: RunID
         public var index: Int
         public var name: String
+        /// Whether it was asked for after main's hooks had been decided: main's record of the hook stays as it is.
+        public var isRerun: Bool
 
-        public init(run: RunID, index: Int, name: String) {
+        public init(run: RunID, index: Int, name: String, isRerun: Bool = false) {
             self.run = run
             self.index = index
             self.name = name
+            self.isRerun = isRerun
         }
     }
 
@@ -44,8 +87,10 @@ public struct NewRun: Sendable {
     public init(
         id: RunID, name: String, project: String, user: UserIdentity, operation: Operation, inputs: [String: Value],
         notes: [Diagnostic] = [], workingDirectory: String? = nil, artifacts: String, upstream: Upstream? = nil,
-        needs: Scheduler.Needs = Scheduler.Needs(), key: Key? = nil
+        parent: Parent? = nil, needs: Scheduler.Needs = Scheduler.Needs(), key: Key? = nil,
+        queue: String = SchedulingRules.defaultQueue
     ) {
+        self.queue = queue
         self.id = id
         self.name = name
         self.project = project
@@ -56,6 +101,7 @@ public struct NewRun: Sendable {
         self.workingDirectory = workingDirectory
         self.artifacts = artifacts
         self.upstream = upstream
+        self.parent = parent
         self.needs = needs
         self.key = key
     }
@@ -73,7 +119,13 @@ public struct StoredRun: Sendable {
     public var workingDirectory: String?
     public var artifacts: String
     public var upstream: NewRun.Upstream?
+    public var parent: NewRun.Parent?
+    /// The run whose outputs and artifacts stand for this one's.
+    public var cachedFrom: RunID?
     public var needs: Scheduler.Needs
+    public var queue: String
+    /// Who holds it back; nil for nobody.
+    public var heldBackBy: String?
     public var state: Run.State
     public var condition: RunCondition?
     public var createdAt: Timestamp
@@ -81,20 +133,28 @@ public struct StoredRun: Sendable {
     public var startedAt: Timestamp?
     public var finishedAt: Timestamp?
 
-    init(_ row: Row, condition: RunCondition?) throws {
+    init(_ row: Row, condition: RunCondition?, _ operations: OperationCache) throws {
         id = try row.runID("id")
         name = row["name"]
         project = row["project"]
         user = try row.json("identity")
-        operation = try row.json("operation")
+        operation = try operations.operation(of: id, row)
         inputs = try row.json("inputs")
         outputs = try row.json("outputs")
         workingDirectory = row["working_directory"]
         artifacts = row["artifacts"]
-        if let main = try row.optionalRunID("upstream"), let index = row["hook_index"] as Int? {
-            upstream = NewRun.Upstream(run: main, index: index, name: row["hook_name"] ?? "")
+        let (index, rerun) = (row["hook_index"] as Int?, row["rerun_index"] as Int?)
+        if let main = try row.optionalRunID("upstream"), let position = index ?? rerun {
+            upstream = NewRun.Upstream(
+                run: main, index: position, name: row["hook_name"] ?? "", isRerun: index == nil)
         }
+        if let run = try row.optionalRunID("parent"), let key = row["child_key"] as Int64? {
+            parent = NewRun.Parent(run: run, key: key, name: row["child_name"] ?? "")
+        }
+        cachedFrom = try row.optionalRunID("cached_from")
         needs = try row.json("needs")
+        queue = row["queue"]
+        heldBackBy = row["held_back_by"]
         state = try row.json("state")
         self.condition = condition
         createdAt = row.requiredTime("created_at")

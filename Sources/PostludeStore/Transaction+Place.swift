@@ -1,48 +1,150 @@
 import GRDB
 import PostludeCore
+import PostludeFailpoints
 
 extension Transaction {
     /// The scheduling pass: whoever may start now is placed, in this same transaction.
     mutating func place() throws {
-        guard let capacity = try capacity() else { return }
-        var pass = Scheduler.Pass(capacity)
+        // What the pass itself does to runs asks for no other.
+        defer { needsPass = false }
+        let heads = try heads()
+        guard var round = try round(lanes: heads) else { return }
         var verdicts: [(RunID, Run.Event)] = []
-        // Of runs with the same needs, those behind a delayed one are delayed too: nothing becomes free during a pass.
-        var delayed: Set<String> = []
-        let queue = try Row.fetchCursor(
-            db.cachedStatement(sql: "SELECT id, needs, state FROM runs WHERE phase = 'queued' ORDER BY number"))
-        while !pass.isExhausted, let row = try queue.next() {
-            let needs: String = row["needs"]
-            guard !delayed.contains(needs), case .queued(let waiting) = try row.json("state", as: Run.State.self) else {
-                continue
-            }
-            let run = try row.runID("id")
-            let candidate = Scheduler.Waiting(
-                run: run, attempt: waiting.attempt, needs: try JSONText.decode(Scheduler.Needs.self, needs))
-            switch pass.offer(candidate) {
-            case .placed(let lease): verdicts.append((run, .placed(attempt: waiting.attempt, lease: lease)))
-            case .delayed(let delay):
-                delayed.insert(needs)
-                verdicts.append((run, .waiting(reason: delay.words, canEver: delay.canEver)))
-            }
+        try Scheduler.place(heads, in: &round, next: next) { candidate, verdict in
+            let event: Run.Event =
+                switch verdict {
+                case .placed(let lease): .placed(attempt: candidate.attempt, lease: lease)
+                case .delayed(let delay): .waiting(reason: delay.words, canEver: delay.canEver)
+                case .limited(let words): .waiting(reason: words, canEver: true)
+                }
+            verdicts.append((candidate.run, event))
         }
         for (run, event) in verdicts { _ = try apply(event, to: run) }
-        needsPass = false
+    }
+
+    /// Nil when nobody waits, or before the node is known.
+    func round(lanes heads: [Scheduler.Candidate]) throws -> Scheduler.Round? {
+        guard !heads.isEmpty, let node, let capacity = try capacity() else { return nil }
+        let rules = node.rules
+        // Who is alone and has no bounds comes first in any case.
+        let isAlone = Set(heads.map(\.lane.uid)).count < 2
+        let active = isAlone && !rules.bindsRunning ? [] : try active()
+        var usage = isAlone ? [:] : try used(rules)
+        if !isAlone {
+            for run in active {
+                usage[run.holding.uid, default: 0] += FairShare.held(
+                    FairShare.dominant(run.needs, of: capacity), from: run.placedAt, to: at,
+                    halfLife: rules.halfLifeSeconds)
+            }
+        }
+        return Scheduler.Round(
+            capacity, rules: rules, windows: try windows(), holdings: active.map { $0.holding }, usage: usage, at: at)
+    }
+
+    private static let candidates = """
+        SELECT number, id, queue, is_hook, uid, user, needs, timeout_seconds, state FROM runs INDEXED BY runs_waiting
+        WHERE phase = 'queued' AND held_back_by IS NULL
+        """
+
+    /// The first run of each lane, found by one step along the index for each.
+    func heads() throws -> [Scheduler.Candidate] {
+        let order = "ORDER BY queue, is_hook, uid, needs, timeout_seconds, number LIMIT 1"
+        var heads: [Scheduler.Candidate] = []
+        var row = try db.row("\(Self.candidates) \(order)")
+        while let found = row {
+            heads.append(try Scheduler.Candidate(found))
+            row = try db.row(
+                "\(Self.candidates) AND (queue, is_hook, uid, needs, timeout_seconds) > (?, ?, ?, ?, ?) \(order)",
+                Self.lane(of: found))
+        }
+        return heads
+    }
+
+    private func next(after candidate: Scheduler.Candidate) throws -> Scheduler.Candidate? {
+        let lane = candidate.lane
+        return try db.row(
+            """
+            \(Self.candidates) AND queue = ? AND is_hook = ? AND uid = ? AND needs = ? AND timeout_seconds = ?
+            AND number > ? ORDER BY number LIMIT 1
+            """,
+            [
+                lane.queue, lane.isHook, lane.uid, try JSONText.encode(lane.needs), lane.timeoutSeconds ?? 0,
+                candidate.number,
+            ]
+        ).map(Scheduler.Candidate.init)
+    }
+
+    private static func lane(of row: Row) -> StatementArguments {
+        [
+            row["queue"] as String, row["is_hook"] as Bool, row["uid"] as Int64, row["needs"] as String,
+            row["timeout_seconds"] as Double,
+        ]
+    }
+
+    /// The runs that hold part of the node, with what they took and since when.
+    private func active() throws -> [(holding: Scheduler.Holding, needs: Scheduler.Needs, placedAt: Timestamp)] {
+        var known: [String: Scheduler.Needs] = [:]
+        return try db.rows(
+            """
+            SELECT queue, is_hook, uid, needs, placed_at, (SELECT COUNT(*) FROM leases
+                WHERE leases.run = runs.id AND leases.attempt = runs.attempt AND released_at IS NULL) AS devices
+            FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
+            WHERE phase IN ('launching', 'starting', 'running', 'stopping', 'processing')
+            """
+        ).map { row in
+            let text: String = row["needs"]
+            let needs = try known[text] ?? JSONText.decode(Scheduler.Needs.self, text)
+            known[text] = needs
+            let holding = Scheduler.Holding(
+                queue: row["queue"], isHook: row["is_hook"], uid: row["uid"], devices: row["devices"])
+            return (holding, needs, row.requiredTime("placed_at"))
+        }
+    }
+
+    /// What each user's ended attempts have used, as it counts now.
+    private func used(_ rules: SchedulingRules) throws -> [UInt32: Double] {
+        var used: [UInt32: Double] = [:]
+        for row in try db.rows("SELECT uid, seconds, at FROM used_shares") {
+            used[row["uid"]] = FairShare.decayed(
+                row["seconds"], since: row.requiredTime("at"), at: at, halfLife: rules.halfLifeSeconds)
+        }
+        return used
+    }
+
+    /// Adds what an attempt has used that gives its lease up now.
+    func account(for ended: Run.Active, of run: RunID) throws {
+        guard let node,
+            let row = try db.row(
+                """
+                SELECT uid, needs, placed_at FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number = ?
+                WHERE runs.id = ?
+                """, [ended.attempt, run.description])
+        else { return }
+        let halfLife = node.rules.halfLifeSeconds
+        let share = FairShare.dominant(try row.json("needs"), of: node.capacity)
+        let uid: UInt32 = row["uid"]
+        let added = FairShare.held(share, from: row.requiredTime("placed_at"), to: at, halfLife: halfLife)
+        let before = try db.row("SELECT seconds, at FROM used_shares WHERE uid = ?", [uid]).map { row in
+            FairShare.decayed(row["seconds"], since: row.requiredTime("at"), at: at, halfLife: halfLife)
+        }
+        try db.run(
+            """
+            INSERT INTO used_shares VALUES (?, ?, ?)
+            ON CONFLICT (uid) DO UPDATE SET seconds = excluded.seconds, at = excluded.at
+            """, [uid, (before ?? 0) + added, at.microseconds])
     }
 
     /// What the node has and what of it nobody holds; nil before the node is known.
-    private func capacity() throws -> Scheduler.Capacity? {
+    func capacity() throws -> Scheduler.Capacity? {
         guard let node else { return nil }
         let held = try db.row(
             """
             SELECT COALESCE(SUM(held_memory), 0) AS memory, COALESCE(SUM(held_cpu), 0) AS cpu FROM runs
             WHERE phase IN ('launching', 'starting', 'running', 'stopping', 'processing')
             """)
-        var capacity = Scheduler.Capacity(
-            memoryBytes: node.memoryBytes, milliCPU: node.milliCPU,
-            freeMemoryBytes: node.memoryBytes - (held?["memory"] ?? 0),
-            freeMilliCPU: node.milliCPU - (held?["cpu"] ?? 0))
-        for device in node.devices { capacity.devices[device.deviceClass, default: 0] += 1 }
+        var capacity = node.capacity
+        capacity.freeMemoryBytes -= held?["memory"] ?? 0
+        capacity.freeMilliCPU -= held?["cpu"] ?? 0
         let idle = try db.rows(
             """
             SELECT devices.id, devices.class FROM devices JOIN device_intervals ON device_intervals.device = devices.id
@@ -53,13 +155,35 @@ extension Transaction {
     }
 }
 
+extension Store.Node {
+    /// All that it has, with nothing held and no device's state known.
+    public var capacity: Scheduler.Capacity {
+        var capacity = Scheduler.Capacity(memoryBytes: memoryBytes, milliCPU: milliCPU)
+        for device in devices { capacity.devices[device.deviceClass, default: 0] += 1 }
+        return capacity
+    }
+}
+
+extension Scheduler.Candidate {
+    init(_ row: Row) throws {
+        guard case .queued(let waiting) = try row.json("state", as: Run.State.self) else {
+            throw StoreError.unreadable("a queued run's state")
+        }
+        let timeout: Double = row["timeout_seconds"]
+        let lane = Scheduler.Lane(
+            queue: row["queue"], isHook: row["is_hook"], uid: row["uid"], user: row["user"],
+            needs: try row.json("needs"), timeoutSeconds: timeout > 0 ? timeout : nil)
+        self.init(lane: lane, run: try row.runID("id"), number: row["number"], attempt: waiting.attempt)
+    }
+}
+
 extension Store {
     /// Tells the store what the node has, enters new devices into the ledger, and places whoever fits.
     ///
     /// A device that is gone stays in the ledger; it is given out again when it comes back.
     public func register(_ node: Node, at time: Timestamp) async throws -> Applied<Void> {
         self.node.withLock { $0 = node }
-        return try await transact(at: time) { transaction in
+        return try await transact(.register, at: time) { transaction in
             let db = transaction.db
             try db.run("UPDATE devices SET is_present = 0")
             for (position, device) in node.devices.enumerated() {
@@ -87,6 +211,6 @@ extension Store {
 
     /// Gives a quarantined device back to the scheduler.
     public func clear(_ device: String, of run: RunID, at time: Timestamp) async throws -> Applied<Void> {
-        try await transact(at: time) { transaction in try transaction.apply(.clear(device: device), of: run) }
+        try await transact(.clear, at: time) { transaction in try transaction.apply(.clear(device: device), of: run) }
     }
 }

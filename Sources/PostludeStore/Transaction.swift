@@ -1,11 +1,13 @@
 import GRDB
 import PostludeCore
+import PostludeFailpoints
 
 /// One write under way: reads, decides and stores in a single transaction, and gathers what is owed after it.
 struct Transaction {
     let db: Database
-    let at: Timestamp
+    var at: Timestamp
     let node: Store.Node?
+    let operations: OperationCache
     var owed: [OwedEffect] = []
     /// Whether somebody may start now who could not before.
     var needsPass = false
@@ -15,9 +17,12 @@ struct Transaction {
         guard let row = try db.row("SELECT state FROM runs WHERE id = ?", [run.description]) else {
             throw StoreError.unreadable("no run \(run)")
         }
-        let decision = Run.decide(try row.json("state"), event, at: at)
+        let state: Run.State = try row.json("state")
+        let decision = Run.decide(state, event, at: at)
         switch decision {
-        case .accept(let transition): try store(transition, event, of: run)
+        case .accept(let transition):
+            if let ended = state.active, transition.state.active == nil { try account(for: ended, of: run) }
+            try store(transition, event, of: run)
         case .ignore: break
         case .refuse(let refused):
             throw StoreError("store.contradiction", "Run \(run): \(refused) after \(event).")
@@ -48,8 +53,10 @@ struct Transaction {
             // The scheduler's own word about a run frees nothing.
             if case .waiting = event { return }
             needsPass = true
-        case .finished: needsPass = true
-        case .created, .launching, .starting, .running, .stopping, .processing: break
+        case .finished:
+            needsPass = true
+            try tellParent(of: run)
+        case .created, .held, .pipeline, .launching, .starting, .running, .stopping, .processing: break
         }
     }
 
@@ -109,10 +116,12 @@ struct Transaction {
                 "UPDATE attempts SET accepted_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
         case .neverAccepted(let attempt):
             try db.run("UPDATE attempts SET warden = NULL WHERE run = ? AND number = ?", [id, attempt])
-        case .ended(let attempt, _), .wardenLost(let attempt), .launchFailed(let attempt, _, _):
+        case .ended(let attempt, _), .wardenLost(let attempt, _), .launchFailed(let attempt, _, _):
             try db.run(
                 "UPDATE attempts SET ended_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
-        case .compiled, .conditionFalse, .compilationFailed, .waiting, .mainStarted, .stopRequested, .handedBack:
+        case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
+            .childrenEnded, .waiting, .mainStarted, .stopRequested, .evicted,
+            .handedBack:
             break
         }
     }
@@ -140,13 +149,14 @@ struct Transaction {
 extension Store {
     /// One write: the body, what was completed by it, and a scheduling pass if somebody may start now.
     func transact<Result: Sendable>(
-        at time: Timestamp, completing owed: OwedEffect? = nil,
+        _ commit: Commit, at time: Timestamp, completing owed: OwedEffect? = nil,
         _ body: @escaping @Sendable (inout Transaction) throws -> Result
     ) async throws -> Applied<Result> {
-        let node = node.withLock { $0 }
-        return try await write { db in
-            var transaction = Transaction(db: db, at: time, node: node)
+        let (node, operations) = (node.withLock { $0 }, operations)
+        return try await write(commit) { [clock] db in
+            var transaction = Transaction(db: db, at: clock.time(of: time), node: node, operations: operations)
             let result = try body(&transaction)
+            _ = clock.time(of: transaction.at)
             if let owed { try transaction.complete(owed) }
             if transaction.needsPass { try transaction.place() }
             return Applied(result: result, owed: transaction.owed)
@@ -157,12 +167,12 @@ extension Store {
     public func apply(
         _ event: Run.Event, to run: RunID, at time: Timestamp, completing owed: OwedEffect? = nil
     ) async throws -> Applied<Run.Decision> {
-        try await transact(at: time, completing: owed) { transaction in try transaction.apply(event, to: run) }
+        try await transact(.event, at: time, completing: owed) { transaction in try transaction.apply(event, to: run) }
     }
 
     /// Marks an effect as done.
     public func complete(_ owed: OwedEffect) async throws {
-        try await write { db in try db.run("DELETE FROM outbox WHERE sequence = ?", [owed.sequence]) }
+        try await write(.effectDone) { db in try db.run("DELETE FROM outbox WHERE sequence = ?", [owed.sequence]) }
     }
 
     /// What is still owed, in the order it came to be owed.

@@ -10,13 +10,26 @@ public func pause(for duration: Duration) async throws { try await pause(until: 
 /// Sleeps until then; ends early with `CancellationError` when the task is cancelled.
 public func pause(until deadline: ContinuousClock.Instant) async throws {
     guard let alarm = Alarm.common else { return try await Task.sleep(until: deadline, clock: .continuous) }
-    try await alarm.sleep(until: deadline)
+    let left = ContinuousClock.now.duration(to: deadline).components
+    try await alarm.sleep(until: alarm.now + left.seconds * 1_000_000_000 + left.attoseconds / 1_000_000_000)
+}
+
+/// Sleeps until the wall clock shows this time (seconds since 1970 UTC), also when somebody sets it forward meanwhile;
+/// ends early with `CancellationError` when the task is cancelled.
+public func pause(untilWallClock seconds: Int64) async throws {
+    guard let alarm = Alarm.wall else {
+        // Without a timer of its own it may be late after a change of the clock, never early.
+        while case let left = seconds - Int64(time(nil)), left > 0 { try await pause(for: .seconds(min(left, 3_600))) }
+        return
+    }
+    try await alarm.sleep(until: min(max(seconds, 0), 9_000_000_000) * 1_000_000_000)
 }
 
 /// One thread that sleeps until the earliest deadline, or for ever when there is none.
 private final class Alarm: Sendable {
     private struct Sleeper {
-        var deadline: ContinuousClock.Instant
+        /// Nanoseconds on the alarm's clock.
+        var deadline: Int64
         var continuation: CheckedContinuation<Bool, Never>
     }
 
@@ -25,30 +38,42 @@ private final class Alarm: Sendable {
         var sleepers: [UInt64: Sleeper] = [:]
         /// Cancelled before they lay down.
         var cancelled: Set<UInt64> = []
-        var wakesAt: ContinuousClock.Instant?
+        var wakesAt: Int64?
     }
 
-    /// Nil when the process had no means to make it.
-    static let common: Alarm? = {
-        do { return try Alarm() } catch { return nil }
-    }()
+    /// The clock of ContinuousClock, which goes on while the machine is suspended. Nil when the process had no means.
+    static let common = make(CLOCK_BOOTTIME, named: "alarm")
+    /// The clock that people set. A timer on it follows every change.
+    static let wall = make(CLOCK_REALTIME, named: "wall alarm")
 
+    private static func make(_ clock: clockid_t, named name: String) -> Alarm? {
+        do { return try Alarm(clock, named: name) } catch { return nil }
+    }
+
+    private let clock: clockid_t
     private let timer: Int32
     private let state = Mutex(State())
 
-    private init() throws(ThreadError) {
-        // The clock of ContinuousClock, which goes on while the machine is suspended.
-        timer = timerfd_create(CLOCK_BOOTTIME, Int32(TFD_CLOEXEC))
+    /// Nanoseconds.
+    var now: Int64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
+    private init(_ clock: clockid_t, named name: String) throws(ThreadError) {
+        self.clock = clock
+        timer = timerfd_create(clock, Int32(TFD_CLOEXEC))
         guard timer >= 0 else { throw ThreadError(call: "timerfd_create", errno: errno) }
         do throws(ThreadError) {
-            try startThread(named: "alarm") { [self] in ring() }
+            try startThread(named: name) { [self] in ring() }
         } catch {
             _ = close(timer)
             throw error
         }
     }
 
-    func sleep(until deadline: ContinuousClock.Instant) async throws {
+    func sleep(until deadline: Int64) async throws {
         let id = state.withLock { state in
             state.next += 1
             return state.next
@@ -81,7 +106,7 @@ private final class Alarm: Sendable {
             var count: UInt64 = 0
             while read(timer, &count, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
             let due = state.withLock { state in
-                let now = ContinuousClock.now
+                let now = now
                 let due = state.sleepers.filter { $0.value.deadline <= now }
                 for id in due.keys { state.sleepers[id] = nil }
                 state.wakesAt = nil
@@ -92,13 +117,12 @@ private final class Alarm: Sendable {
         }
     }
 
-    private func set(_ deadline: ContinuousClock.Instant, _ state: inout State) {
+    private func set(_ deadline: Int64, _ state: inout State) {
         state.wakesAt = deadline
-        let left = max(ContinuousClock.now.duration(to: deadline), .nanoseconds(1)).components
         var time = itimerspec()
         // A timer set to 0 would never ring.
-        time.it_value.tv_sec = time_t(clamping: left.seconds)
-        time.it_value.tv_nsec = max(Int(left.attoseconds / 1_000_000_000), left.seconds == 0 ? 1 : 0)
-        timerfd_settime(timer, 0, &time, nil)
+        time.it_value.tv_sec = time_t(max(0, deadline) / 1_000_000_000)
+        time.it_value.tv_nsec = max(Int(max(0, deadline) % 1_000_000_000), time.it_value.tv_sec == 0 ? 1 : 0)
+        timerfd_settime(timer, Int32(TFD_TIMER_ABSTIME), &time, nil)
     }
 }

@@ -55,7 +55,7 @@ final class Attempt {
                 if hold.isBroken { return abandon() }
             }
             try journal.flush()
-            try journal.sync()
+            try journal.syncWhenDue()
             return Warden.Status.ended
         } catch {
             // Without a journal nothing can be vouched for. The steps end with their parent; the attempt is lost, not
@@ -207,6 +207,9 @@ final class Attempt {
             case .ready:
                 if let failure = step.receiptFailure { throw failure }
                 try stage(.receipt) { () throws(LinuxError) in try step.receipt.readRights() }
+                if step.plan.coreScheduling {
+                    try stage(.receipt) { () throws(LinuxError) in try step.receipt.readCores() }
+                }
                 step.receipt.note(landlock: message.index, abi: message.value)
                 let receipt = try step.receipt.verified(against: step.plan, hasOwnNetwork: step.hasOwnNetwork)
                 if hold.isOn { return hold.waiting[step.index] = receipt }
@@ -231,15 +234,11 @@ final class Attempt {
     private func letGo(_ step: RunningStep, _ receipt: StepReceipt) {
         // After SIGTERM went out nothing new starts.
         if progress.isStopping(step.plan.role) { return step.kill() }
-        let record = JournalRecord.Body.stepStarted(
-            step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt)
-        guard step.cgroup == nil else {
-            step.go()
-            return journal.append(record)
-        }
-        // Written first: without cgroups only the journal tells the agent which processes to look for when this one is
-        // killed.
-        journal.append(record)
+        // Written first: when this warden is killed now, what its journal says is all that anybody knows of programs that
+        // may have run, and an attempt of which nothing is said is launched again. Without cgroups it also tells which
+        // processes to look for.
+        journal.append(
+            .stepStarted(step: UInt16(step.index), name: step.plan.name, pid: step.pid, receipt: receipt))
         do throws(SetupFailure) {
             try stage(.log, index: 2) { () throws(LinuxError) in try journal.flush() }
             step.go()

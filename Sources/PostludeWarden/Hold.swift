@@ -21,7 +21,8 @@ struct Hold: ~Copyable {
         self.control = consume control
     }
 
-    var isOn: Bool { channel != nil }
+    /// Whether nothing may start. A broken hold is on for good.
+    var isOn: Bool { channel != nil || isBroken }
 
     /// Reads the agent's word, which is there, and gives the steps that may start now.
     mutating func end() -> [Int: StepReceipt] {

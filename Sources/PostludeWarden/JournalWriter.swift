@@ -32,8 +32,17 @@ struct JournalWriter {
         pending.removeAll(keepingCapacity: true)
     }
 
-    /// Makes what was written durable.
-    mutating func sync() throws(LinuxError) {
+    /// Makes what was written durable, not before it is due: the agent writes the same down at this very moment, and of
+    /// two syncs at once each waits for the other.
+    mutating func syncWhenDue() throws(LinuxError) {
+        while true {
+            let wait = try millisecondsUntilSync()
+            guard wait > 0 else { return }
+            _ = poll(nil, 0, wait)
+        }
+    }
+
+    private mutating func sync() throws(LinuxError) {
         guard syncDue != nil else { return }
         syncDue = nil
         guard fdatasync(file) == 0 else { throw LinuxError(last: "fdatasync", "journal") }

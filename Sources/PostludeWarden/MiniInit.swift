@@ -14,7 +14,10 @@ struct MiniInit {
 
     func run() -> Never {
         ProcessControl.setName("postlude-init")
-        StepMessage(.ready, index: landlock.rules.rawValue, value: landlock.abi).send(to: control)
+        // A seccomp program may refuse even this: then nobody would ever say that the program may start.
+        guard StepMessage(.ready, index: landlock.rules.rawValue, value: landlock.abi).send(to: control) else {
+            _exit(127)
+        }
         let arguments = CStrings(plan.arguments)
         let environment = CStrings(plan.environment)
         waitForGo()

@@ -67,6 +67,11 @@ struct ReceiptReader {
         receipt.landlockABI = abi
     }
 
+    /// Whether it runs on cores of its own, as its plan asks.
+    mutating func readCores() throws(LinuxError) {
+        receipt.hasCoreCookie = try CoreScheduling.cookie(of: pid) != 0
+    }
+
     /// Without cgroups the one limit of what a step may have at once, besides files and memory locked.
     private mutating func readProcessLimit() throws(LinuxError) {
         guard !receipt.hasCgroup else { return }
@@ -132,6 +137,10 @@ struct ReceiptReader {
             receipt.noNewPrivileges,
             step.seccomp == nil || receipt.seccompMode == 2,
             step.deviceFilter == nil || !receipt.deviceFilterPrograms.isEmpty,
+            // As much of them as this kernel has: what it lacks the agent has judged.
+            Landlock.Rules(rawValue: step.landlock).intersection(.known(in: Landlock.abi()))
+                .isSubset(of: Landlock.Rules(rawValue: receipt.landlockRules)),
+            !step.coreScheduling || receipt.hasCoreCookie,
         ]
         if let failed = checks.firstIndex(of: false), Layer.areReceiptsVerified {
             throw SetupFailure(stage: .receipt, index: failed, errno: EPERM)

@@ -37,12 +37,13 @@ struct StepMessage {
         self.maxRSSBytes = maxRSSBytes
     }
 
-    func send(to socket: Int32) {
+    /// Whether it was taken. The reader is the warden; when it is gone, so are we.
+    @discardableResult
+    func send(to socket: Int32) -> Bool {
         var raw: (UInt8, UInt8, UInt16, UInt32, Int32, UInt32, UInt64) = (
             kind.rawValue, stage.rawValue, 0, index, value, 0, maxRSSBytes
         )
-        // The reader is the warden; when it is gone, so are we.
-        _ = withUnsafeBytes(of: &raw) { write(socket, $0.baseAddress, Self.size) }
+        return withUnsafeBytes(of: &raw) { write(socket, $0.baseAddress, Self.size) } == Self.size
     }
 
     /// nil when the other side closed or sent something else.

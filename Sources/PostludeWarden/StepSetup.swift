@@ -31,6 +31,9 @@ struct StepSetup {
             try detach()
         }
         try limitResources()
+        if own.coreScheduling {
+            try stage(.coreScheduling) { () throws(LinuxError) in try CoreScheduling.isolateSelf() }
+        }
         try placeDescriptors()
         try giveUpPrivileges()
         try enterWorkingDirectory()
@@ -41,9 +44,25 @@ struct StepSetup {
 
     private func restrict() throws(SetupFailure) -> (rules: Landlock.Rules, abi: Int32) {
         guard Layer.landlock.isInForce, own.landlock != 0 else { return ([], 0) }
-        return try stage(.landlock) { () throws(LinuxError) in
-            (try Landlock.restrict(to: Landlock.Rules(rawValue: own.landlock)), Landlock.abi())
+        let abi = Landlock.abi()
+        let rules = Landlock.Rules(rawValue: own.landlock).intersection(.known(in: abi))
+        guard !rules.isEmpty else { return ([], abi) }
+        let ruleset = try stage(.landlock) { () throws(LinuxError) in try Landlock.Ruleset(rules) }
+        if rules.contains(.files) {
+            for (index, rule) in own.fileRules.enumerated() {
+                do throws(LinuxError) {
+                    try ruleset.allow(Landlock.FileAccess(rawValue: rule.access), beneath: rule.path)
+                } catch {
+                    throw SetupFailure(stage: .landlock, index: index + 1, errno: error.errno)
+                }
+            }
         }
+        do throws(LinuxError) {
+            try ruleset.restrictSelf()
+        } catch {
+            throw SetupFailure(stage: .landlock, index: Int(UInt16.max), errno: error.errno)
+        }
+        return (rules, abi)
     }
 
     private func seccompProgram() throws(SetupFailure) -> [UInt8]? {

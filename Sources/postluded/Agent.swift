@@ -29,7 +29,8 @@ struct Agent {
         let activity = Activity()
         let server = APIServer(
             configuration: APIServer.Configuration(
-                socketPath: configuration.socket, info: info, users: users, runs: RunCgroups(sandbox.runs)),
+                socketPath: configuration.socket, info: info, users: users, runs: RunCgroups(sandbox.runs),
+                settings: configuration.api),
             engine: engine, activity: activity, logger: logger,
             whenReady: {
                 logger.notice(

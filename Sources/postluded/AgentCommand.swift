@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import PostludeAPI
+import PostludeFailpoints
 import PostludeThreads
 
 /// `postluded`: the agent of this machine.
@@ -86,10 +87,29 @@ struct AgentCommand: ParsableCommand {
         signals.forward()
     }
 
+    /// For crash tests of the agent as it is shipped. Nobody reaches it from a run or over the socket: only who starts the
+    /// agent sets its environment, and could as well kill it.
+    private static func armFailpoint(_ logger: Logger) throws {
+        guard let text = getenv(FailpointOrder.variable).map({ String(cString: $0) }), !text.isEmpty else { return }
+        do throws(FailpointError) {
+            let order = try FailpointOrder(text)
+            order.arm()
+            logger.critical(
+                "this agent is under test and will kill itself; unset POSTLUDE_FAILPOINT for real work",
+                metadata: ["failpoint": "\(order.text)"])
+        } catch {
+            let names = Failpoint.all.map(\.name).joined(separator: ", ")
+            throw AgentFailure(
+                "agent.unknown-failpoint", "POSTLUDE_FAILPOINT is '\(error.text)', which names no failpoint.",
+                hint: "Unset it; it is for tests of the agent. They know \(names), each with @N for its Nth hit.")
+        }
+    }
+
     private func run(_ readiness: ReadinessChannel, _ signals: TerminationSignals) async -> Never {
         let command = self
         let logger = Logger(label: "postluded")
         do {
+            try Self.armFailpoint(logger)
             let agent = try Agent(try AgentSetup(command), readiness: readiness, signals: signals, logger: logger)
             try await agent.run()
             logger.notice("agent ended")

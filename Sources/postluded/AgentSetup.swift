@@ -5,6 +5,7 @@ import PostludeCore
 import PostludeDevices
 import PostludeEngine
 import PostludeSandbox
+import PostludeServer
 import PostludeSpec
 
 /// Everything the agent is made of, read and checked before it takes hold of anything.
@@ -24,13 +25,21 @@ struct AgentSetup {
                 hint: "Install Postlude again, or set `profilesDirectory` in the configuration.")
         }
         let sandboxProfiles = try ProfileCatalog.load(directory: "\(profiles)/sandbox")
+        let users = UserDirectory(agentUID: geteuid(), administratorsGroup: configuration.administratorsGroup)
+        let presets = try configuration.presetsDirectory.map(PresetCatalog.init(directory:)) ?? .empty
         engine = EngineConfiguration(
             stateDirectory: configuration.stateDirectory,
             hub: try Hub(directory: configuration.hubDirectory ?? "\(profiles)/hub"),
             profiles: sandboxProfiles,
             memoryBytes: try configuration.memoryBytes ?? HostSize.memoryBytes(),
             milliCPU: configuration.milliCPU ?? HostSize.milliCPU(),
-            policy: try configuration.policy.checked(profiles: Set(sandboxProfiles.keys)))
+            policy: try configuration.policy.checked(profiles: Set(sandboxProfiles.keys)),
+            tools: try Self.tools(installation, profiles: profiles), hookDepth: configuration.hookDepth ?? 3,
+            disk: DiskWatch.Settings(reserve: DiskReserve(configuredBytes: configuration.diskReserveBytes)),
+            connections: try configuration.connections.map { try $0.checked() },
+            groupNames: { users.groupNames(ofUser: $0.uid) }, presets: presets,
+            defaults: try presets.checked(configuration.defaults), images: configuration.images,
+            rules: configuration.rules)
         sandbox = SandboxConfiguration(
             wardenPath: try Self.warden(configuration, installation), seccompDirectory: "\(profiles)/seccomp",
             cgroupName: Installation.cgroupName(stateDirectory: configuration.stateDirectory),
@@ -49,6 +58,7 @@ struct AgentSetup {
         let named = command.config ?? environment["POSTLUDE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         let file = named ?? (access(standard, F_OK) == 0 ? standard : nil)
         var configuration = try file.map { try AgentConfigurationReader.load(path: $0, defaults: defaults) } ?? defaults
+        if let file { try configuration.connections.check(configurationFile: file) }
         if let socket = command.socket { configuration.socket = socket }
         if let directory = command.stateDirectory { configuration.stateDirectory = directory }
         if command.onDemand, configuration.idleExitSeconds == nil {
@@ -64,6 +74,18 @@ struct AgentSetup {
         guard geteuid() != 0 else { return "/root" }
         if let home = environment["HOME"], home.hasPrefix("/") { return home }
         return getpwuid(geteuid()).map { String(cString: $0.pointee.pw_dir) } ?? "/"
+    }
+
+    /// What every step finds of Postlude's own.
+    private static func tools(_ installation: Installation?, profiles: String) throws -> [String: String] {
+        guard let output = installation?.outputCommand else {
+            throw AgentFailure(
+                "agent.no-output-command", "There is no `postlude-output` beside the agent.",
+                hint: "Build or install all of Postlude's executables.")
+        }
+        var tools = [output: InsidePaths.outputCommand]
+        if let python = installation?.python { tools[python] = InsidePaths.python }
+        return tools
     }
 
     private static func warden(_ configuration: AgentConfiguration, _ installation: Installation?) throws -> String {

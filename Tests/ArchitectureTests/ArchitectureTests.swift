@@ -139,3 +139,29 @@ import Testing
         return found
     }
 }
+
+extension ArchitectureTests {
+    /// Whoever commits names the commit, which is what makes a failpoint before and after it.
+    @Test func `nothing commits but the queue of writes`() {
+        let makers = ["CommitQueue.swift", "Schema.swift", "Store.swift"].map { "Sources/PostludeStore/\($0)" }
+        for file in tree.swiftFiles where !makers.contains(file.path) {
+            for (index, line) in file.code.enumerated()
+            where line.contains(/\b(?:inTransaction|inSavepoint|pool\.write|DatabaseMigrator)\b/) {
+                Issue.record("\(file.path):\(index + 1): a commit without a name: \(line)")
+            }
+        }
+    }
+
+    @Test func `every place that a failpoint is declared for is in the agent, and once or twice at most`() throws {
+        let declared = try #require(tree.files.first { $0.path.hasSuffix("/Failpoint.swift") }).lines
+        let names = declared.compactMap { line in line.firstMatch(of: /^        case (\w+)/).map { String($0.output.1) }
+        }
+        .filter { !["before", "after", "at"].contains($0) }
+        #expect(names.count > 20, "the list was not read")
+        let code = tree.swiftFiles.filter { $0.target != "PostludeFailpoints" }.flatMap(\.code)
+        for name in names {
+            let count = code.count { $0.contains("Failpoint.reach(.\(name))") }
+            #expect((1...2).contains(count), "\(name) is reached in \(count) places")
+        }
+    }
+}

@@ -26,22 +26,31 @@ enum Table {
         Row("PostludePlan"),
         Row("PostludeLinux", ours: ["CLinux"], others: ["Glibc"]),
         Row("PostludeWarden", ours: ["PostludePlan", "PostludeLinux"], others: ["Glibc"]),
+        // Static as well: it runs inside sandboxes.
+        Row("PostludeOutput", ours: ["PostludeCore"], others: ["Glibc"]),
+        // Below whatever commits or has effects: the places at which a test can have the agent die.
+        Row("PostludeFailpoints", others: ["Glibc", "Synchronization"]),
         // CLinux for structures that the kernel fills in and PostludeLinux has no use for.
         Row(
-            "PostludeSandbox", ours: ["PostludeCore", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
+            "PostludeSandbox",
+            ours: ["PostludeCore", "PostludeFailpoints", "PostludePlan", "PostludeLinux", "CLinux", "CSeccomp"],
             others: ["Foundation", "Glibc", "Synchronization"]),
         // CLinux for pidfd_getfd, which tells an agent without root what a run's process has open.
         Row("PostludeDevices", ours: ["PostludeCore", "CLinux"], others: ["Glibc"]),
         // Its own executor, since libdispatch's wakes up each second; below whatever waits or blocks.
         Row("PostludeThreads", ours: ["CLinux"], others: ["Glibc", "Synchronization"]),
         Row(
-            "PostludeStore", ours: ["PostludeCore", "PostludeThreads"],
+            "PostludeStore", ours: ["PostludeCore", "PostludeFailpoints", "PostludeThreads"],
             others: ["Foundation", "GRDB", "Glibc", "Synchronization"]),
+        // OCI layouts, unpacked by umoci; blocks for as long as that takes, away from the engine's threads.
+        Row(
+            "PostludeImages", ours: ["PostludeCore", "PostludeLinux", "PostludeThreads"],
+            others: ["Glibc", "Synchronization"]),
         Row(
             "PostludeEngine",
             ours: [
-                "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
-                "PostludeThreads",
+                "PostludeCore", "PostludeFailpoints", "PostludeSpec", "PostludeSandbox", "PostludeImages",
+                "PostludeDevices", "PostludeStore", "PostludeThreads",
             ],
             others: ["Foundation", "Glibc", "Logging", "ServiceLifecycle", "Synchronization"]),
         Row("PostludeReports", ours: ["PostludeCore"]),
@@ -53,8 +62,8 @@ enum Table {
             "PostludeServer",
             ours: ["PostludeCore", "PostludeEngine", "PostludeAPI", "PostludeReports", "PostludeThreads"],
             others: [
-                "Dispatch", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore", "NIOPosix",
-                "ServiceLifecycle", "Synchronization",
+                "Dispatch", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore", "NIOHTTP1",
+                "NIOPosix", "ServiceLifecycle", "Synchronization",
             ]),
         Row(
             "PostludeCLI", ours: ["PostludeCore", "PostludeAPI", "PostludeSpec", "PostludeReports"],
@@ -65,7 +74,7 @@ enum Table {
             "postluded",
             ours: [
                 "PostludeCore", "PostludeSpec", "PostludeSandbox", "PostludeDevices", "PostludeStore",
-                "PostludeEngine", "PostludeAPI", "PostludeServer", "PostludeThreads",
+                "PostludeEngine", "PostludeAPI", "PostludeServer", "PostludeThreads", "PostludeFailpoints",
             ],
             others: [
                 "ArgumentParser", "FoundationEssentials", "Glibc", "Logging", "ServiceLifecycle", "Synchronization",

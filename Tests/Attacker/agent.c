@@ -68,13 +68,28 @@ static void a68(void) {
     // What a run's programs are told, and no more.
     static const char *const usual[] = {"PATH", "LANG", "HOME", "USER", "LOGNAME", "TMPDIR", "POSTLUDE_RUN_ID",
                                         "POSTLUDE_RUN_NAME", "POSTLUDE_PROJECT", "POSTLUDE_ATTEMPT",
-                                        "POSTLUDE_ARTIFACTS", "POSTLUDE_OUTPUTS", "POSTLUDE_CONTEXT"};
+                                        "POSTLUDE_ARTIFACTS", "POSTLUDE_OUTPUTS", "POSTLUDE_CONTEXT",
+                                        "POSTLUDE_MESSAGE"};
     for (char **entry = environ; *entry; entry++) {
         bool known = !strncmp(*entry, "ATTACK_", 7);
         for (size_t index = 0; index < sizeof usual / sizeof *usual; index++) {
             size_t length = strlen(usual[index]);
             known = known || (!strncmp(*entry, usual[index], length) && (*entry)[length] == '=');
         }
+        // The same once more under Polyaxon's names, and what only Polyaxon has.
+        static const char *const polyaxon[] = {"RUN_UUID=", "RUN_INSTANCE=", "CONTEXT_ROOT=", "ARTIFACTS_ROOT="};
+        if (!strncmp(*entry, "POLYAXON_", 9)) {
+            const char *name = *entry + 9, *value = strchr(name, '=');
+            char own[128] = "";
+            if (value) snprintf(own, sizeof own, "POSTLUDE_%.*s", (int)(value - name), name);
+            const char *same = getenv(own);
+            known = same && !strcmp(same, value + 1);
+            for (size_t index = 0; index < sizeof polyaxon / sizeof *polyaxon; index++) {
+                known = known || !strncmp(name, polyaxon[index], strlen(polyaxon[index]));
+            }
+        }
+        // Where the module for outputs is shown.
+        known = known || !strncmp(*entry, "PYTHONPATH=/plx-context/", 24);
         if (!known) succeeded("%s", *entry);
     }
     refused("clean", "environment");

@@ -29,7 +29,7 @@ typedef struct {
 // Each ends with an entry without id.
 extern const attack namespace_attacks[], privilege_attacks[], file_attacks[], proc_attacks[], cgroup_attacks[],
     device_attacks[], syscall_attacks[], network_attacks[], agent_attacks[], more_attacks[], escape_attacks[],
-    mount_attacks[], controls[];
+    mount_attacks[], landlock_attacks[], controls[], file_controls[];
 
 // A system call's result: below 0 it was refused with errno, otherwise the attack has succeeded.
 void attempt(long result, const char *what);

@@ -39,9 +39,11 @@ static const char *in_artifacts(const char *name) {
     return path;
 }
 
-static void truth(bool holds, const char *what) { works(holds ? 0 : -1, what); }
+void truth(bool holds, const char *what);
+void truth(bool holds, const char *what) { works(holds ? 0 : -1, what); }
 
-static void shell(const char *program, const char *script, const char *what) {
+void shell(const char *program, const char *script, const char *what);
+void shell(const char *program, const char *script, const char *what) {
     if (access(program, X_OK) != 0) not_run("this host has no %s", program);
     pid_t child = fork();
     if (child == 0) {

@@ -24,7 +24,7 @@ void serve(const char *name, char **arguments);
 static const attack *const tables[] = {namespace_attacks, privilege_attacks, file_attacks,   proc_attacks,
                                        cgroup_attacks,    device_attacks,    syscall_attacks, network_attacks,
                                        agent_attacks,     more_attacks,      escape_attacks,  mount_attacks,
-                                       controls};
+                                       landlock_attacks,  controls,       file_controls};
 static const size_t table_count = sizeof tables / sizeof *tables;
 
 static const attack *find(const char *id) {

@@ -1,4 +1,5 @@
 import Foundation
+import PostludeLinux
 import Testing
 
 /// Compares what came of attacks with what must, and says so.
@@ -13,6 +14,15 @@ struct AttackReport {
 
     /// What the profile does not promise on this host.
     mutating func leaveOut(_ id: String, _ reason: String) { notRun[reason, default: []].append(id) }
+
+    /// Leaves out what Landlock would refuse if this kernel had more of it, and says so; returns the rest.
+    mutating func promised(_ rows: [AttackTable.Row], _ place: Place) -> [AttackTable.Row] {
+        let abi = Landlock.abi()
+        for row in rows where row.promisedFromABI(place) > abi {
+            leaveOut(row.id, "promised from Landlock ABI \(row.promisedFromABI(place)) on, this kernel has \(abi)")
+        }
+        return rows.filter { $0.promisedFromABI(place) <= abi }
+    }
 
     mutating func judge(_ row: AttackTable.Row, _ result: AttackResult?, _ place: Place) {
         guard let result else {

@@ -68,7 +68,30 @@ extension AttackStage {
         spec.devices = [node]
         spec.steps[1].getsDevices = true
         spec.steps[1].environment["ATTACK_INJECTED"] = node.path
+        spec.steps[1].environment["ATTACK_SLIPPED"] = "/slipped"
+        spec.steps[1].environment["ATTACK_SLIPPED_NODE"] = "/slipped-node"
         return (spec, node)
+    }
+
+    /// Shows what no plan has, as if a mount had been forgotten or made twice: a writable directory of the host, and a node
+    /// that the device filter lets through.
+    func slip(into plan: inout LaunchPlan, _ descriptors: DescriptorList) throws {
+        let directory = try fixture.directory.directory("slipped", mode: 0o777)
+        try fixture.directory.directory("slipped/below", mode: 0o777)
+        for name in ["written", "removed", "shortened"] {
+            try fixture.directory.write("slipped/\(name)", "the host's", mode: 0o666)
+        }
+        let node = "\(fixture.directory.path)/slipped-node"
+        try #require(mknod(node, S_IFCHR | 0o666, dev_t(1 << 8 | 5)) == 0 && chmod(node, 0o666) == 0)
+        let sources = try [directory, node].map { (path: String) in
+            try descriptors.add(try OwnedDescriptor.open(path, OwnedDescriptor.pathOnly))
+        }
+        for index in plan.steps.indices where plan.steps[index].role == .main {
+            plan.steps[index].mounts += [
+                .bind(source: sources[0], target: "/slipped", readOnly: false, devices: false, recursive: false),
+                .bind(source: sources[1], target: "/slipped-node", readOnly: true, devices: true, recursive: false),
+            ]
+        }
     }
 
     /// Processes of the host whose command line has this text in it, but for this one.

@@ -43,6 +43,8 @@ struct AttackTable {
 
         /// Landlock's ABI that this is refused from on; below, the profile promises nothing (README, Security).
         func promisedFromABI(_ place: Place) -> Int32 {
+            let rules: [String: Int32] = ["A110": 2, "A111": 2, "A113": 2, "A112": 3, "A114": 5, "A115": 5]
+            if let abi = rules[id] { return abi }
             guard place.profile == "notifier" else { return 0 }
             return ["NT02": 6, "NT06": 4][id] ?? 0
         }

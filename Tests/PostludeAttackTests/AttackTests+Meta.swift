@@ -70,14 +70,14 @@ extension AttackTests {
     }
 
     @Test(arguments: Submitter.allCases)
-    func `a device that is seen but not granted cannot be opened`(user: Submitter) async throws {
+    func `what is seen but was not granted cannot be opened, changed or steered`(user: Submitter) async throws {
         let place = Place(profile: "injected", user: user)
-        let rows = table.rows.filter { $0.isTried(place) }
+        var report = AttackReport(place: "\(place)")
+        let rows = report.promised(table.rows.filter { $0.isTried(place) }, place)
         let stage = try AttackStage()
         let (spec, _) = try stage.attemptWithInjectedNode(rows.map(\.id), user: user)
-        let ended = try await stage.run(spec, granting: [])
+        let ended = try await stage.run(spec, granting: [], change: { try stage.slip(into: &$0, $1) })
         let results = try AttackStage.results(ended)
-        var report = AttackReport(place: "\(place)")
         for row in rows { report.judge(row, results[row.id], place) }
         report.print()
         #expect(report.refused == report.tried && report.tried == rows.count)

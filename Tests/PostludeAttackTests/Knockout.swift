@@ -20,7 +20,7 @@ struct Knockout: Sendable, CustomTestStringConvertible {
     /// Whether an init step leaves traps behind; not where they would stay on the host.
     var hasTraps: Bool { !isHostRoot && warden != "ipc-namespace" }
     /// What would take the ground from under the attacks after it.
-    var excluded: Set<String> { name == "seccomp+capabilities" ? ["FS01", "FS02", "FS03", "A04"] : [] }
+    var excluded: Set<String> { name.hasPrefix("seccomp+capabilities") ? ["FS01", "FS02", "FS03", "A04"] : [] }
 
     var testDescription: String { name }
 
@@ -47,17 +47,28 @@ struct Knockout: Sendable, CustomTestStringConvertible {
             plan.network = .host
             plan.eachStep { $0.landlock = 0 }
         },
+        Knockout(name: "device-filter+landlock") { plan, _ in
+            plan.eachStep {
+                $0.deviceFilter = nil
+                $0.landlock = 0
+            }
+        },
+        Knockout(name: "seccomp+landlock") { plan, _ in
+            plan.eachStep {
+                $0.seccomp = nil
+                $0.landlock = 0
+            }
+        },
         Knockout(name: "landlock", warden: "landlock"),
         Knockout(
             name: "masks",
             mounts: { mounts in
                 mounts.filter { if case .mask = $0 { false } else { true } }
             }),
+        Knockout(name: "read-only", mounts: eachBind(writable)),
         Knockout(
-            name: "read-only",
-            mounts: eachBind { source, target, _, devices, recursive in
-                .bind(source: source, target: target, readOnly: false, devices: devices, recursive: recursive)
-            }),
+            name: "read-only+landlock", change: { plan, _ in plan.eachStep { $0.landlock = 0 } },
+            mounts: eachBind(writable)),
         Knockout(
             name: "nodev",
             mounts: eachBind { source, target, readOnly, _, recursive in
@@ -67,6 +78,12 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         Knockout(name: "capabilities", warden: "capabilities"),
         Knockout(name: "seccomp+capabilities", warden: "capabilities") { plan, _ in
             plan.eachStep { $0.seccomp = nil }
+        },
+        Knockout(name: "seccomp+capabilities+landlock", warden: "capabilities") { plan, _ in
+            plan.eachStep {
+                $0.seccomp = nil
+                $0.landlock = 0
+            }
         },
         // Without no_new_privs the kernel takes neither from a process without rights, so all go.
         Knockout(name: "seccomp+landlock+no-new-privileges", warden: "landlock+no-new-privileges") { plan, _ in
@@ -121,7 +138,13 @@ struct Knockout: Sendable, CustomTestStringConvertible {
         try change(&plan, descriptors)
         plan.eachStep { step in
             step.mounts = isHostRoot ? [] : mounts(step.mounts)
+            // Inside is outside: the run's own places are not there.
+            if isHostRoot { step.fileRules.removeAll { access($0.path, F_OK) != 0 } }
         }
+    }
+
+    private static let writable: @Sendable (DescriptorIndex, String, Bool, Bool, Bool) -> MountOperation = {
+        .bind(source: $0, target: $1, readOnly: false, devices: $3, recursive: $4)
     }
 
     private static func eachBind(

@@ -20,6 +20,12 @@ struct ReceiptTests {
         "landlock": {
             ($0.landlock == nil) == (Landlock.abi() == 0) && ($0.landlock == nil || $0.landlock != $1.landlock)
         },
+        "device-filter+landlock": { $0.landlock != $1.landlock && $1.deviceFilterPrograms.isEmpty },
+        "seccomp+landlock": { $0.landlock != $1.landlock && $1.seccompMode == 0 },
+        "read-only+landlock": { $0.landlock != $1.landlock && $1.writableMounts.contains("/usr") },
+        "seccomp+capabilities+landlock": {
+            !$1.capabilities.values.allSatisfy { $0 == 0 } && $1.seccompMode == 0 && $0.landlock != $1.landlock
+        },
         "masks": { $1.mounts < $0.mounts },
         "read-only": { !$0.writableMounts.contains("/usr") && $1.writableMounts.contains("/usr") },
         "new-root": { $0.mounts != $1.mounts },
@@ -56,9 +62,12 @@ struct ReceiptTests {
         #expect(sign(whole, broken), "\(whole)\n\(broken)")
     }
 
-    @Test(arguments: [
-        "capabilities", "no-new-privileges", "pid-namespace", "ipc-namespace", "uts-namespace", "cgroup-namespace",
-    ])
+    /// Where the kernel has no Landlock, none can be left out.
+    private static let indispensable: [String] =
+        ["capabilities", "no-new-privileges", "pid-namespace", "ipc-namespace", "uts-namespace", "cgroup-namespace"]
+        + (Landlock.Rules.known(in: Landlock.abi()).isEmpty ? [] : ["landlock"])
+
+    @Test(arguments: indispensable)
     func `a launch without what the plan cannot leave out is refused`(layer: String) async throws {
         let stage = try AttackStage(wardenPath: try Knockout.program(without: "\(layer)+verified"))
         let ended = try await stage.run(try stage.attempt(script: "echo ran"))

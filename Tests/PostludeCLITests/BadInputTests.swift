@@ -204,6 +204,48 @@ import Testing
         #expect(try Program.run(["validate", "-"], in: scratch.url, input: Data(Self.good)).status == 0)
     }
 
+    @Test func `validate takes several files and tells of each`() throws {
+        let scratch = try Scratch()
+        try scratch.write(Data(Self.good), to: "a.yaml")
+        try scratch.write("kind: component\nnme: x\n", to: "b.yaml")
+        try scratch.write("isPreset: true\nqueue: a\n", to: "c.yaml")
+        let result = try Program.run(["validate", "a.yaml", "b.yaml", "c.yaml"], in: scratch.url)
+        #expect(result.status == 1 && result.error.contains("b.yaml:2:1"), "\(result.error)")
+        #expect(result.output.contains("a.yaml: valid\n") && result.output.contains("c.yaml: valid preset"))
+        let json = try Program.run(["validate", "--json", "a.yaml", "b.yaml"], in: scratch.url)
+        #expect(json.status == 1 && json.output.contains("\"source\" : \"nme: x\""), "\(json.output)")
+        let twice = try Program.run(["validate", "-", "-"], in: scratch.url)
+        #expect(twice.status == 2 && twice.error.contains("cli.usage"), "\(twice.error)")
+    }
+
+    @Test func `validate --resolved prints what is valid again, with the place of each value`() throws {
+        let scratch = try Scratch()
+        try scratch.write(Data(Self.good) + Data("presets: [p]\nenvironment: {nodeName: n}\n".utf8), to: "a.yaml")
+        try scratch.write("isPreset: true\nenv: {A: \"1\"}\n", to: "p.yaml")
+        let result = try Program.run(["validate", "--resolved", "a.yaml"], in: scratch.url)
+        #expect(result.status == 0 && result.output.contains("p.yaml:2:"), "\(result.output)\(result.error)")
+        #expect(result.error.contains("without effect here: run.environment.nodeName"), "\(result.error)")
+        try scratch.write(result.output, to: "b.yaml")
+        let again = try Program.run(["validate", "b.yaml"], in: scratch.url)
+        #expect(again.status == 0, "\(again.error)")
+    }
+
+    @Test func `a mistake in a preset is shown with the preset's own line`() throws {
+        let scratch = try Scratch()
+        try scratch.write(Data(Self.good) + Data("presets: [p]\n".utf8), to: "a.yaml")
+        try scratch.write("isPreset: true\nrunPatch: {contianer: {}}\n", to: "p.yaml")
+        let result = try Program.run(["validate", "a.yaml"], in: scratch.url)
+        #expect(result.status == 1 && result.error.contains("p.yaml:2:12"), "\(result.error)")
+        #expect(result.error.contains(" 2 | runPatch: {contianer: {}}"), "\(result.error)")
+    }
+
+    @Test func `the schema is a JSON document`() throws {
+        let scratch = try Scratch()
+        let result = try Program.run(["schema"], in: scratch.url)
+        let document = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+        #expect(document?["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
+    }
+
     @Test func `two formats at once are refused`() throws {
         let scratch = try Scratch()
         let result = try Program.run(["report", "--json", "--format", "csv"], in: scratch.url)

@@ -9,6 +9,45 @@ import Testing
         try Snapshot.check("inspect", InspectText(style: .plain).lines(Samples.detail))
     }
 
+    @Test func `explain shows trigger, condition with its operands, params, outcome and errors of each hook`() throws {
+        let place = SourcePlace(file: "digits.yaml", line: 12, column: 17)
+        var detail = Samples.detail
+        detail.hooks[0].explanation = HookExplanation(
+            trigger: .succeeded, status: .succeeded, triggerMatches: true,
+            condition: .init(
+                source: "{{ accuracy > 0.9 }}", place: place, operands: [.init("accuracy", "0.951")], holds: true),
+            params: ["accuracy": "0.951", "text": "\"a\u{1b}[2J\""])
+        detail.hooks[0].reruns = [
+            .init(run: Samples.id("aaaabbbbccccdddd0000111122223333"), status: .running, at: Samples.time(60))
+        ]
+        detail.hooks[1].explanation = HookExplanation(trigger: .failed, status: .succeeded, triggerMatches: false)
+        detail.hooks.append(
+            HookRecord(
+                index: 2, name: "tell", origin: "hub:webhook", trigger: .done, outcome: .error, detail: "no",
+                explanation: HookExplanation(
+                    trigger: .done, status: .succeeded, triggerMatches: true,
+                    condition: .init(source: "{{ nope }}", place: place, operands: [.init("nope", nil)]),
+                    errors: [
+                        Diagnostic(
+                            .error, "expression.unknown-name", "There is nothing called 'nope' here.",
+                            hint: "Known: x.",
+                            at: place)
+                    ])))
+        try Snapshot.check("explain", ExplainText(style: .plain).lines(RunExplanation(detail)))
+    }
+
+    @Test func `explain says of a queued run what it lacks and who has the devices`() throws {
+        var detail = Samples.detail
+        detail.summary.status = .queued
+        detail.summary.message = "1 nvidia.com/gpu (0 of 1 idle)"
+        detail.attempts = []
+        detail.hooks = []
+        var explanation = RunExplanation(detail)
+        let device = Device(id: "gpu0", deviceClass: "nvidia.com/gpu", nodes: [])
+        explanation.waits?.devices = [DeviceStatus(device: device, state: .leased, run: Samples.hook)]
+        try Snapshot.check("explain-queued", ExplainText(style: .plain).lines(explanation))
+    }
+
     @Test func `the summary of a run shows what every step used, the outputs and the hooks that were not due`() throws {
         var hook = Samples.detail
         hook.summary.id = Samples.hook
@@ -16,6 +55,44 @@ import Testing
         hook.summary.hookName = "evaluate"
         hook.attempts[0].leases = []
         try Snapshot.check("summary", SummaryText(style: .plain).lines(Samples.detail, hooks: [hook]))
+    }
+
+    /// A matrix of three, one of which failed and one runs.
+    private func parent(_ status: RunStatus) -> RunDetail {
+        var detail = Samples.detail
+        detail.summary.kind = "matrix"
+        detail.summary.status = status
+        detail.summary.message = status.isFinal ? "Of 3 runs: 1 failed, 2 succeeded." : ""
+        (detail.attempts, detail.hooks, detail.outputs) = ([], [], [:])
+        let statuses: [RunStatus] = [.succeeded, .failed, status.isFinal ? .succeeded : .running]
+        detail.children = statuses.enumerated().map { index, status in
+            var child = Samples.summary
+            child.id = Samples.id("aaaabbbbccccdddd000011112222333\(index)")
+            (child.parent, child.childName, child.status) = (detail.summary.id, "\(index)", status)
+            (child.message, child.reason) = status == .failed ? ("exit 3", "MainFailed") : ("", "")
+            return child
+        }
+        detail.childCounts =
+            status.isFinal ? ["succeeded": 2, "failed": 1] : ["succeeded": 1, "failed": 1, "running": 1]
+        return detail
+    }
+
+    @Test func `of a parent its children are shown: all, those that matter, and in the list below it`() throws {
+        try Snapshot.check("inspect-parent", InspectText(style: .plain).lines(parent(.failed)))
+        try Snapshot.check("summary-parent", SummaryText(style: .plain).lines(parent(.failed), hooks: []))
+        let text = ExplainText(style: .plain)
+        try Snapshot.check(
+            "explain-parent",
+            text.lines(RunExplanation(parent(.running))) + text.lines(RunExplanation(parent(.failed))))
+        let detail = parent(.running)
+        let runs = [detail.summary] + (detail.children ?? []).reversed()
+        try Snapshot.check("ps-parent", RunTable.lines(runs, now: Samples.time(60), style: .plain))
+    }
+
+    @Test func `explain says of a held run how it goes on`() throws {
+        var detail = Samples.detail
+        (detail.summary.status, detail.summary.reason) = (.compiled, "ApprovalPending")
+        #expect(RunExplanation(detail).waits?.reason == "It is held until `postlude approve 01234567`.")
     }
 
     @Test func `a list of runs tells what waits, what takes long, and why something failed`() throws {

@@ -67,7 +67,7 @@ enum Samples {
                     leases: [
                         LeaseRecord(
                             device: "gpu0", leasedAt: time(0.012), releasingAt: time(12.8), releasedAt: time(12.8042))
-                    ])
+                    ], artifactsBytes: 5 << 20)
             ],
             hooks: [
                 HookRecord(
@@ -77,7 +77,7 @@ enum Samples {
             ],
             notes: [
                 Diagnostic(
-                    .note, "spec.image-ignored", "The image has no effect.",
+                    .note, "spec.no-effect", "The port has no effect.",
                     at: SourcePlace(file: "digits.yaml", line: 7, column: 9))
             ],
             artifacts: "/var/lib/postlude/runs/0123/artifacts")

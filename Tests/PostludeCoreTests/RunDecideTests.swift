@@ -105,6 +105,56 @@ import Testing
         #expect(ending == Run.Ending(.finish(RunSamples.success), isStopping: true))
     }
 
+    @Test func `what is evicted has failed for that reason, and is not tried again`() throws {
+        let evicted = Run.State.stopping(active, Run.Stop(for: RunSamples.eviction))
+        func outcome(_ exit: ProcessExit, _ reason: AttemptReport.AttemptEndReason) throws -> Run.Outcome {
+            let ending = try self.outcome(evicted, .ended(attempt: 1, Run.End(exit: exit, reason: reason)))
+            guard case .finish(let outcome) = ending.next else { throw UnexpectedDecision() }
+            return outcome
+        }
+        let killed = ProcessExit.signal(9, coreDumped: false)
+        let rows: [(ProcessExit, AttemptReport.AttemptEndReason)] = [
+            (killed, .stopRequested), (killed, .mainExited), (killed, .initFailed(step: "init-0")),
+            (.setupFailed(stage: "clone", errno: 10, detail: ""), .setupFailed(step: "main")), (.code(1), .mainExited),
+        ]
+        for (exit, reason) in rows {
+            #expect(
+                try outcome(exit, reason) == Run.Outcome(.failed, reason: "DiskLimit", message: "Too much.", exit: exit)
+            )
+        }
+        // It was over before anybody killed it.
+        #expect(try outcome(.code(0), .mainExited) == RunSamples.success)
+        #expect(try outcome(killed, .timeout).reason == "Timeout")
+        guard case .finish(let lost) = try self.outcome(evicted, .wardenLost(attempt: 1)).next else {
+            throw UnexpectedDecision()
+        }
+        #expect(lost == Run.Outcome(.failed, reason: "DiskLimit", message: "Too much.", exit: .unknown))
+    }
+
+    @Test func `a stop stays one when its grace period is cut short`() throws {
+        let stopping = Run.State.stopping(active, Run.Stop(by: "ada"))
+        guard case .accept(let transition) = Run.decide(stopping, .evicted(attempt: 1, RunSamples.eviction), at: .zero)
+        else { throw UnexpectedDecision() }
+        #expect(transition.conditions.isEmpty && transition.effects == [Run.Effect(.evict, attempt: 1)])
+        let end = Run.End(exit: .signal(9, coreDumped: false), reason: .stopRequested)
+        guard case .finish(let outcome) = try outcome(transition.state, .ended(attempt: 1, end)).next else {
+            throw UnexpectedDecision()
+        }
+        #expect(outcome.status == .stopped && outcome.message == "Stopped by ada, and killed at once: Too much.")
+    }
+
+    @Test func `the condition of an eviction says why`() {
+        guard
+            case .accept(let transition) = Run.decide(
+                .running(active), .evicted(attempt: 1, RunSamples.eviction), at: RunSamples.time)
+        else {
+            Issue.record("not taken")
+            return
+        }
+        #expect(transition.conditions.map(\.reason) == ["DiskLimit"])
+        #expect(transition.conditions.map(\.message) == ["Too much."])
+    }
+
     @Test func `a stop takes the retry away`() throws {
         let state = Run.State.stopping(active, Run.Stop(by: "ada"))
         let event = Run.Event.ended(attempt: 1, Run.End(exit: .code(1), reason: .mainExited))
@@ -131,13 +181,13 @@ import Testing
         let verdicts = [
             Run.DeviceVerdict("gpu0", .held([RunSamples.holder])), Run.DeviceVerdict("gpu1", .free),
         ]
-        let decision = Run.decide(state, .handedBack(attempt: 1, verdicts), at: .zero)
+        let decision = Run.decide(state, .handedBack(attempt: 1, Run.HandBack(verdicts)), at: .zero)
         #expect(decision.line == "finished [succeeded] resolve-hooks@1 clean-up@1 quarantine:gpu0 free:gpu1")
     }
 
     @Test func `a hand-back that forgets a device is refused`() {
         let state = Run.State.processing(active, Run.Ending(.finish(RunSamples.success)))
-        let event = Run.Event.handedBack(attempt: 1, [Run.DeviceVerdict("gpu0", .free)])
+        let event = Run.Event.handedBack(attempt: 1, Run.HandBack([Run.DeviceVerdict("gpu0", .free)]))
         #expect(Run.decide(state, event, at: .zero) == .refuse(.verdictMissing(device: "gpu1")))
     }
 

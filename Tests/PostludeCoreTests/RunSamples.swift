@@ -10,14 +10,25 @@ enum RunSamples {
     static let failure = Run.Outcome(
         .failed, reason: "MainFailed", message: "Main ended with code 3.", exit: .code(3))
 
+    static let eviction = Eviction(.diskLimit, "Too much.")
+
     static let states: [String: Run.State] = [
         "created": .created(terms),
+        "created for approval": .created(Run.Terms(needsApproval: true)),
+        "created with children": .created(Run.Terms(kind: .pipeline)),
+        "created with a schedule": .created(Run.Terms(kind: .schedule)),
+        "held": .held(Run.Terms(needsApproval: true)),
+        "held with children": .held(Run.Terms(kind: .pipeline, needsApproval: true)),
+        "pipeline": .pipeline(Run.Pipeline(terms: Run.Terms(kind: .pipeline))),
+        "on schedule": .pipeline(Run.Pipeline(terms: Run.Terms(kind: .schedule))),
+        "pipeline stopping": .pipeline(Run.Pipeline(terms: Run.Terms(kind: .pipeline), stop: Run.Stop(by: "ada"))),
         "queued": .queued(Run.Waiting(attempt: 1, terms: terms)),
         "queued for a retry": .queued(Run.Waiting(attempt: 2, terms: terms)),
         "launching": .launching(active),
         "starting": .starting(active),
         "running": .running(active),
         "stopping": .stopping(active, Run.Stop(by: "ada")),
+        "being evicted": .stopping(active, Run.Stop(for: eviction)),
         "processing": .processing(active, Run.Ending(.finish(success))),
         "processing before a retry": .processing(active, Run.Ending(.retry(after: failure))),
         "processing a stop": .processing(
@@ -25,6 +36,7 @@ enum RunSamples {
         "finished": .finished(success),
     ]
 
+    static let other = RunID.random()
     static let free = [Run.DeviceVerdict("gpu0", .free), Run.DeviceVerdict("gpu1", .free)]
     static let holder = DeviceHolder(pid: 7, command: "python3", uid: 1000, how: .descriptor, node: "/dev/nvidia0")
 
@@ -32,6 +44,11 @@ enum RunSamples {
         "compiled": .compiled,
         "condition false": .conditionFalse(detail: "1 > 2"),
         "compilation failed": .compilationFailed(code: "spec.x", message: "No."),
+        "upstream failed": .upstreamFailed(detail: "'a' failed"),
+        "upstream skipped": .upstreamSkipped(detail: "'a' skipped"),
+        "cache hit": .cacheHit(other),
+        "approved": .approved(by: "ada"),
+        "children ended": .childrenEnded(Run.Outcome(.failed, reason: "ChildrenFailed")),
         "waiting": .waiting(reason: "waits for 1 gpu", canEver: true),
         "unschedulable": .waiting(reason: "no such device", canEver: false),
         "placed": .placed(attempt: 1, lease: lease),
@@ -43,7 +60,8 @@ enum RunSamples {
         "ended badly": .ended(attempt: 1, Run.End(exit: .code(3), reason: .mainExited)),
         "warden lost": .wardenLost(attempt: 1),
         "stop requested": .stopRequested(by: "ada"),
-        "handed back": .handedBack(attempt: 1, free),
+        "evicted": .evicted(attempt: 1, eviction),
+        "handed back": .handedBack(attempt: 1, Run.HandBack(free)),
     ]
 
     static let matrix: [(state: String, event: String)] = states.keys.sorted().flatMap { state in
@@ -55,7 +73,8 @@ enum RunSamples {
         .placed(attempt: 9, lease: lease), .accepted(attempt: 9), .mainStarted(attempt: 9), .neverAccepted(attempt: 9),
         .launchFailed(attempt: 9, code: "", message: ""),
         .ended(attempt: 9, Run.End(exit: .code(0), reason: .mainExited)), .wardenLost(attempt: 9),
-        .handedBack(attempt: 9, free),
+        .evicted(attempt: 9, eviction),
+        .handedBack(attempt: 9, Run.HandBack(free)),
     ]
 }
 

@@ -118,6 +118,43 @@ import Testing
         #expect(admission.operation.hooks.allSatisfy { $0.component.job.bounds?.rule == "r" })
     }
 
+    @Test func `storage above a bound is refused with rule and place; who asks for none has the bound`() throws {
+        let rule = SitePolicy.Rule(name: "r", storageBytes: 100 << 20)
+        let greedy = Self.operation(ResourceRequest(storageBytes: 101 << 20))
+        let violation = try #require(
+            rule.admit(greedy, workingDirectory: nil, profiles: Self.profiles).violations.first)
+        #expect(violation.code == "policy.storage" && violation.place?.line == 7)
+        #expect(violation.message.contains("101 MiB of storage") && violation.message.contains("'r' allows 100 MiB"))
+        #expect(Self.codes(rule, Self.operation(ResourceRequest(storageBytes: 100 << 20))) == [])
+        // Together they are above it.
+        let half = ContainerSpec(command: ["x"], resources: ResourceRequest(storageBytes: 60 << 20))
+        #expect(
+            Self.codes(rule, Self.operation(ResourceRequest(storageBytes: 60 << 20), sidecars: [half]))
+                == ["policy.storage"])
+        let silent = rule.admit(Self.operation(), workingDirectory: nil, profiles: Self.profiles).operation
+        #expect(silent.component.job.storageLimit(default: 1 << 40) == 100 << 20)
+        #expect(silent.component.job.storageLimit(default: nil) == 100 << 20)
+        #expect(silent.component.job.storageLimit(default: 1 << 20) == 1 << 20)
+    }
+
+    @Test func `what main asks for is the limit of storage, else the profile's or what other steps ask for`() {
+        func job(_ main: Int64?, sidecar: Int64? = nil, initial: Int64? = nil) -> JobSpec {
+            func container(_ bytes: Int64?) -> ContainerSpec {
+                ContainerSpec(command: ["x"], resources: ResourceRequest(storageBytes: bytes))
+            }
+            return JobSpec(
+                initSteps: [.container(container(initial))], sidecars: [container(sidecar)], container: container(main))
+        }
+        #expect(job(nil).storageLimit(default: nil) == nil)
+        #expect(job(nil).storageLimit(default: 7) == 7)
+        #expect(job(3).storageLimit(default: 7) == 3)
+        #expect(job(3, sidecar: 2).storageLimit(default: 7) == 5)
+        #expect(job(3, sidecar: 2, initial: 9).storageLimit(default: 7) == 9)
+        #expect(job(nil, sidecar: 9).storageLimit(default: 7) == 9)
+        #expect(job(nil, initial: 2).storageLimit(default: 7) == 7)
+        #expect(job(.max, sidecar: .max).storageLimit(default: nil) == .max)
+    }
+
     @Test func `a job without a timeout gets the rule's, and a note says so`() {
         let rule = SitePolicy.Rule(name: "r", timeoutSeconds: 3600, retries: 2)
         let admission = rule.admit(

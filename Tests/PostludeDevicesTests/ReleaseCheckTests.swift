@@ -127,16 +127,39 @@ import Testing
         try #require(descriptor >= 0)
         defer { close(descriptor) }
         func held(by baselines: [String: HolderBaseline]) async -> [String: Bool] {
-            await ReleaseCheck.verdicts(of: devices.map { ($0, baselines[$0.id] ?? HolderBaseline()) }) { _, error in
+            await ReleaseCheck.findings(of: devices.map { ($0, baselines[$0.id] ?? HolderBaseline()) }) { _, error in
                 Issue.record(error)
-            }.mapValues { verdict in
-                guard case .held(let holders) = verdict else { return false }
+            }.mapValues { found in
+                guard case .held(let holders) = found.verdict else { return false }
                 return holders.contains { $0.pid == own }
             }
         }
         #expect(await held(by: before) == ["/dev/loop-control": true, "/dev/vga_arbiter": false])
         let since = try ReleaseCheck.baselines(of: devices)
         #expect(await held(by: since) == ["/dev/loop-control": false, "/dev/vga_arbiter": false])
+    }
+
+    @Test func `who is excused at a release and still has the device is excused after the next grant, nobody else`()
+        async throws
+    {
+        let loop = try device("/dev/loop-control")
+        let gone = try ReleaseCheck.baseline(of: loop)
+        let descriptor = open("/dev/loop-control", O_RDWR)
+        try #require(descriptor >= 0)
+        var isOpen = true
+        defer { if isOpen { close(descriptor) } }
+        func found(_ baseline: HolderBaseline) async throws -> ReleaseCheck.Finding {
+            try #require(
+                await ReleaseCheck.findings(of: [(loop, baseline)]) { _, error in Issue.record(error) }[loop.id])
+        }
+        let mine = try ReleaseCheck.baseline(of: loop)
+        #expect(try await found(gone).excused.startTimes[own] == nil)
+        let excused = try await found(mine).excused
+        #expect(excused.startTimes[own] == mine.startTimes[own])
+        #expect(excused.startTimes[own] != nil)
+        close(descriptor)
+        isOpen = false
+        #expect(try await found(mine).excused.startTimes[own] == nil)
     }
 
     @Test(.enabled(if: access("/usr/bin/python3", X_OK) == 0))

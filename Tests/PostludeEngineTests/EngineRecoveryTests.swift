@@ -140,7 +140,7 @@ struct EngineRecoveryTests {
             let (run, _, _) = try #require(try await engine.store.briefing(attempt))
             let planner = AttemptPlanner(
                 run: run, attempt: attempt, profile: try #require(TestNode.profiles["main"]), devices: [],
-                paths: engine.paths, main: nil, node: AttemptLimits(memoryBytes: 1 << 30))
+                paths: engine.paths, main: nil, tools: [:], node: AttemptLimits(memoryBytes: 1 << 30))
             let spec = try planner.spec()
             let warden = try engine.sandbox.reserve(for: spec.profile)
             try engine.sandbox.launch(spec, in: warden, isHeld: true)

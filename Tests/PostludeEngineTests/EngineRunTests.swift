@@ -196,7 +196,7 @@ struct EngineRunTests {
         }
     }
 
-    @Test func `bad outputs become a note, and the run keeps its status`() async throws {
+    @Test func `bad outputs become a note and a condition, and the run keeps its status`() async throws {
         let node = try TestNode()
         try await node.running { engine in
             let link = try await engine.finish(
@@ -210,6 +210,22 @@ struct EngineRunTests {
                         outputs: [IODeclaration(name: "loss", type: "float")]), to: engine))
             #expect(wrong.outputs == ["loss": .string("high")])
             #expect(!wrong.notes.isEmpty)
+            let condition = try #require(wrong.conditions.first { $0.status == .warning })
+            #expect(condition.reason == "OutputsInvalid")
+            #expect(condition.message == "The output 'loss' takes float, not the text 'high'.")
+            #expect(wrong.summary.status == .succeeded && wrong.statuses.last == .succeeded)
+            #expect(link.conditions.contains { $0.reason == "OutputsUnusable" })
+            // Optional ones may be left out, and a run that failed is not told what it did not get to.
+            let declared = [
+                IODeclaration(name: "a", type: "int"), IODeclaration(name: "b", isOptional: true),
+                IODeclaration(name: "c", value: .int(1)),
+            ]
+            let none = try await engine.finish(try await node.submit(.script("true", outputs: declared), to: engine))
+            #expect(
+                none.conditions.first { $0.status == .warning }?.message
+                    == "The run did not write its output 'a', which is declared as int.")
+            let failed = try await engine.finish(try await node.submit(.script("false", outputs: declared), to: engine))
+            #expect(!failed.statuses.contains(.warning))
         }
     }
 }

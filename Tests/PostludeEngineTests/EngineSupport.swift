@@ -6,6 +6,8 @@ import PostludeDevices
 import PostludeSandbox
 import PostludeSpec
 import PostludeStore
+import PostludeThreads
+import Synchronization
 import Testing
 
 @testable import PostludeEngine
@@ -13,6 +15,7 @@ import Testing
 /// A directory of the test's own that other users may pass through, removed with it.
 final class TemporaryDirectory: Sendable {
     let path: String
+    private let disk = Mutex<String?>(nil)
 
     init() throws {
         path = FileManager.default.temporaryDirectory.appending(path: "postlude-engine-\(UUID().uuidString)").path
@@ -20,7 +23,19 @@ final class TemporaryDirectory: Sendable {
         chmod(path, 0o755)
     }
 
+    /// Mounts a small file system in memory on a directory of this name. Sandboxes may have copies of the mount for a
+    /// moment longer than this has it.
+    func mountDisk(at name: String, _ options: String) throws {
+        let place = "\(path)/\(name)"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        guard mount("tmpfs", place, "tmpfs", UInt(MS_NOSUID | MS_NODEV), options) == 0 else {
+            throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+        }
+        disk.withLock { $0 = place }
+    }
+
     deinit {
+        if let place = disk.withLock({ $0 }) { umount2(place, Int32(MNT_DETACH)) }
         do {
             try FileManager.default.removeItem(atPath: path)
         } catch {
@@ -88,6 +103,8 @@ struct TestNode: Sendable {
     let devices: [Device]
     let milliCPU: Int64
     let releaseSeconds: Double
+    let disk: DiskWatch.Settings
+    var rules = SchedulingRules()
     let user = UserIdentity(name: "nobody", uid: 65534, gid: 65534, home: "/nonexistent")
 
     /// Whether sandboxes can be made here: by root, with the warden's executable beside the tests.
@@ -102,8 +119,22 @@ struct TestNode: Sendable {
         return URL(filePath: tests).deletingLastPathComponent().appending(path: "postlude-warden").path
     }()
 
-    init(devices: [Device] = [], milliCPU: Int64 = 16_000, releaseSeconds: Double = 10) throws {
+    /// Postlude's own programs inside, where they were built.
+    static let tools: [String: String] = {
+        let output = URL(filePath: wardenPath).deletingLastPathComponent().appending(path: "postlude-output").path
+        return [output: InsidePaths.outputCommand, "\(repository)/profiles/python": InsidePaths.python].filter {
+            access($0.key, R_OK) == 0
+        }
+    }()
+
+    /// - Parameter stateDisk: options of a tmpfs that the state lies on, instead of the temporary directory's disk.
+    init(
+        devices: [Device] = [], milliCPU: Int64 = 16_000, releaseSeconds: Double = 10,
+        disk: DiskWatch.Settings = DiskWatch.Settings(), stateDisk: String? = nil
+    ) throws {
         directory = try TemporaryDirectory()
+        self.disk = disk
+        if let stateDisk { try directory.mountDisk(at: "state", stateDisk) }
         self.devices = devices
         self.milliCPU = milliCPU
         self.releaseSeconds = releaseSeconds
@@ -112,11 +143,14 @@ struct TestNode: Sendable {
     }
 
     /// The submitter's working directory.
-    var work: String { "\(directory.path)/work" }
+    var work: String { workingDirectory ?? "\(directory.path)/work" }
+    var workingDirectory: String?
+    var images = ImageMap()
 
     static let profiles: [String: SandboxProfile] = [
         "main": SandboxProfile(name: "main", hide: ["/root"], network: .loopback, devices: .leased, seccomp: "main"),
         "hook": SandboxProfile(name: "hook", hide: ["/root"], seccomp: "hook"),
+        "small": SandboxProfile(name: "small", hide: ["/root"], seccomp: "main", tmpBytes: 1 << 20, maxPIDs: 16),
     ]
 
     func engine() throws -> Engine {
@@ -132,12 +166,22 @@ struct TestNode: Sendable {
             configuration: EngineConfiguration(
                 stateDirectory: "\(directory.path)/state", hub: try Hub(directory: hub), profiles: Self.profiles,
                 memoryBytes: 1 << 34, milliCPU: milliCPU, releaseDeadlineSeconds: releaseSeconds,
-                quarantineRecheckSeconds: 0.2),
+                quarantineRecheckSeconds: 0.2, tools: Self.tools, disk: disk, images: images,
+                rules: rules),
             store: try Store(directory: "\(directory.path)/state"), sandbox: sandbox, devices: devices, logger: logger)
     }
 
-    /// Runs an agent for as long as the body takes.
+    /// What the agent runs on; libdispatch's threads are as many as there are cores, and other tests block them.
+    private static let threads = Result { try ThreadPool(name: "engine", maximum: 8) }
+
+    /// Runs an agent for as long as the body takes, on threads as the agent's own.
     func running<Result: Sendable>(_ body: @escaping @Sendable (Engine) async throws -> Result) async throws -> Result {
+        try await withTaskExecutorPreference(try Self.threads.get()) { try await runs(body) }
+    }
+
+    private func runs<Result: Sendable>(
+        _ body: @escaping @Sendable (Engine) async throws -> Result
+    ) async throws -> Result {
         let engine = try engine()
         return try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask {
@@ -158,9 +202,11 @@ struct TestNode: Sendable {
         }
     }
 
-    func submit(_ operation: PostludeCore.Operation, to engine: Engine, name: String = "test") async throws -> RunID {
+    func submit(
+        _ operation: PostludeCore.Operation, to engine: Engine, name: String = "test", as other: UserIdentity? = nil
+    ) async throws -> RunID {
         let submission = Submission(path: "test.yaml", text: "", workingDirectory: work, name: name)
-        return try await engine.submit(operation, from: submission, as: user).summary.id
+        return try await engine.submit(operation, from: submission, as: other ?? user).summary.id
     }
 }
 
@@ -205,18 +251,18 @@ extension RunDetail {
 extension ContainerSpec {
     /// A shell script; its braces are nobody's templates.
     static func script(
-        _ text: String, name: String? = nil, devices: [String: Int] = [:], memory: Int64? = nil
+        _ text: String, name: String? = nil, devices: [String: Int] = [:], memory: Int64? = nil, storage: Int64? = nil
     ) -> ContainerSpec {
         ContainerSpec(
             name: name, command: ["/bin/sh", "-c"], args: [Template(text)],
-            resources: ResourceRequest(memoryBytes: memory, devices: devices))
+            resources: ResourceRequest(memoryBytes: memory, storageBytes: storage, devices: devices))
     }
 }
 
 extension PostludeCore.Operation {
     static func script(
         _ text: String, initial: [String] = [], sidecars: [String] = [], hooks: [Hook] = [],
-        devices: [String: Int] = [:], memory: Int64? = nil, outputs: [IODeclaration] = [],
+        devices: [String: Int] = [:], memory: Int64? = nil, storage: Int64? = nil, outputs: [IODeclaration] = [],
         termination: Termination = Termination(graceSeconds: 5)
     ) -> PostludeCore.Operation {
         PostludeCore.Operation(
@@ -224,7 +270,7 @@ extension PostludeCore.Operation {
                 outputs: outputs, termination: termination,
                 job: JobSpec(
                     initSteps: initial.map { .container(.script($0)) }, sidecars: sidecars.map { .script($0) },
-                    container: .script(text, devices: devices, memory: memory))), hooks: hooks)
+                    container: .script(text, devices: devices, memory: memory, storage: storage))), hooks: hooks)
     }
 }
 

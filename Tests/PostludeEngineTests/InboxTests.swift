@@ -12,15 +12,6 @@ import Testing
         OwedEffect(sequence: sequence, run: run, effect: Run.Effect(kind, attempt: 1))
     }
 
-    @Test func `devices found free ahead are taken once, by their own attempt`() {
-        let inbox = Inbox()
-        let (first, second) = (AttemptID(run: run, number: 1), AttemptID(run: run, number: 2))
-        inbox.keepFreed(["a", "b"], of: first)
-        #expect(inbox.takeFreed(second) == nil)
-        #expect(inbox.takeFreed(first) == ["a", "b"])
-        #expect(inbox.takeFreed(first) == nil)
-    }
-
     /// Takes what is in the inbox until `count` pieces came.
     private func work(_ inbox: Inbox, _ count: Int) async -> [String] {
         var words: [String] = []
@@ -30,9 +21,13 @@ import Testing
             case .lane: words.append("lane")
             case .background(let owed): words.append("background \(owed.sequence)")
             case .watch(_, let warden): words.append("watch \(warden.slot)")
+            case .watchDisk: words.append("disk")
             case .refillPool: words.append("refill")
             case .recheckQuarantined: words.append("recheck")
+            case .prepareImage(_, let image): words.append("image \(image)")
+            case .place: words.append("place")
             case .removeLeftovers(let slots): words.append("leftovers \(slots.count)")
+            case .followSchedules: words.append("schedules")
             }
         }
         return words
@@ -65,10 +60,37 @@ import Testing
         inbox.watch(attempt, first)
         inbox.watch(attempt, first)
         inbox.watch(attempt, second)
-        #expect(await work(inbox, 2) == ["watch w1", "watch w2"])
+        #expect(await work(inbox, 3) == ["watch w1", "disk", "watch w2"])
+        #expect(inbox.watchedAttempts == [attempt, attempt])
         inbox.stopWatching(first)
         #expect(!inbox.isEmpty)
         inbox.stopWatching(second)
         #expect(inbox.isEmpty)
+    }
+
+    @Test func `the disk is watched from the first attempt to the last`() async {
+        let inbox = Inbox()
+        let warden = WardenIdentity(slot: "w1", pid: 1, startTime: 1, bootID: "b", cgroupInode: 1)
+        await inbox.awaitLastWatched()
+        for _ in 0..<2 {
+            inbox.watch(AttemptID(run: run, number: 1), warden)
+            #expect(await work(inbox, 2) == ["watch w1", "disk"])
+            #expect(inbox.goesOnWatchingDisk())
+            async let last: Void = inbox.awaitLastWatched()
+            inbox.stopWatching(warden)
+            await last
+            #expect(!inbox.goesOnWatchingDisk())
+        }
+    }
+
+    @Test func `waiting for the last attempt ends with its task`() async {
+        let inbox = Inbox()
+        let warden = WardenIdentity(slot: "w1", pid: 1, startTime: 1, bootID: "b", cgroupInode: 1)
+        inbox.watch(AttemptID(run: run, number: 1), warden)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await inbox.awaitLastWatched() }
+            group.cancelAll()
+        }
+        #expect(inbox.goesOnWatchingDisk())
     }
 }

@@ -63,11 +63,18 @@ struct JournalCodecTests {
     }
 
     @Test func `records of older wardens, which end earlier, are read`() throws {
-        // Before Landlock, and before there were steps without a cgroup: a receipt without its last four fields.
-        let started = reframe(Samples.journal[1].encoded()) {
-            $0.removeLast(MemoryLayout.size(ofValue: Samples.receipt.startTime) + 1)
-            $0.removeLast(MemoryLayout.size(ofValue: Samples.receipt.landlockABI))
-            $0.removeLast(MemoryLayout.size(ofValue: Samples.receipt.landlockRules))
+        // Before core scheduling, before there were steps without a cgroup, and before Landlock: a receipt without its last
+        // field, its last three, its last five.
+        let lengths = [1, 1 + 1 + 8, 1 + 1 + 8 + 4 + 4]
+        let started = lengths.flatMap { length in reframe(Samples.journal[1].encoded()) { $0.removeLast(length) } }
+        var receipts = [Samples.receipt, Samples.olderReceipt, Samples.olderReceipt]
+        receipts[0].hasCoreCookie = false
+        receipts[1].landlockABI = Samples.receipt.landlockABI
+        receipts[1].landlockRules = Samples.receipt.landlockRules
+        let expected = receipts.map { receipt in
+            var record = Samples.journal[1]
+            record.body = .stepStarted(step: 2, name: "main", pid: 99, receipt: receipt)
+            return record
         }
         // Before refused forks were counted: eleven counters, all unknown.
         let exited = reframe(Samples.journal[2].encoded()) { bytes in
@@ -76,7 +83,7 @@ struct JournalCodecTests {
             bytes.removeLast()
         }
         let decoded = JournalRecord.decode(started + exited)
-        #expect(decoded.records == Array(Samples.journal[1...2]))
+        #expect(decoded.records == expected + [Samples.journal[2]])
         #expect(decoded.end == started.count + exited.count)
     }
 

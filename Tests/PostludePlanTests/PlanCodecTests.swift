@@ -21,6 +21,23 @@ struct PlanCodecTests {
         #expect(throws: PlanError(.trailingBytes, at: bytes.count)) { try LaunchPlan(decoding: bytes + [0]) }
     }
 
+    /// What version 3 appended to a step comes last in a plan of one.
+    @Test func `a plan of the version before is read, without what it did not know`() throws {
+        var plan = Samples.plan
+        plan.steps = [Samples.step("main", .main)]
+        plan.steps[0].fileRules = []
+        plan.steps[0].coreScheduling = false
+        var bytes = plan.encoded()
+        bytes.removeLast(4 + 1)
+        bytes[4] = 2
+        #expect(try LaunchPlan(decoding: bytes) == plan)
+        bytes[4] = 1
+        #expect(throws: PlanError(.unsupportedVersion(1), at: 6)) { try LaunchPlan(decoding: bytes) }
+        var request = Samples.request.encoded()
+        request[4] = 2
+        #expect(try PrepareRequest(decoding: request[...]) == Samples.request)
+    }
+
     @Test func `another version is refused by its number`() {
         var bytes = Samples.plan.encoded()
         bytes[4] = 9
@@ -114,6 +131,8 @@ struct PlanCodecTests {
         },
         Change("relative target") { $0.steps[2].mounts[2] = .proc(target: "proc") },
         Change("target going up") { $0.steps[2].mounts[2] = .proc(target: "/a/../../b") },
+        Change("file rule for a relative path") { $0.steps[2].fileRules[0].path = "tmp" },
+        Change("file rule going up") { $0.steps[2].fileRules[1].path = "/tmp/../etc" },
         Change("nobody's uid") { $0.steps[2].uid = .max },
         Change("nobody's group") { $0.steps[2].groups = [1, .max] },
         Change("no attempt") { $0.attempt = "" },

@@ -20,7 +20,9 @@ enum Samples {
             gid: 1000, groups: [44, 1000], resourceLimits: [ResourceLimit(resource: 7, soft: 1024, hard: .max)],
             seccomp: role == .main ? 1 : nil, deviceFilter: role == .main ? 2 : nil, standardOutput: 4,
             standardError: 5,
-            logBytes: 65536, usesHostNetwork: role == .initialize)
+            logBytes: 65536, usesHostNetwork: role == .initialize, landlock: 0x8000_0009,
+            fileRules: [FileRule(path: "/", access: 13), FileRule(path: "/tmp", access: .max)],
+            coreScheduling: role == .main)
     }
 
     static let plan = LaunchPlan(
@@ -37,7 +39,19 @@ enum Samples {
         namespaces: ["pid": 4_026_532_000, "net": 1], hostNamespaces: ["pid": 2, "net": 1], cgroupText: "0::/x/main\n",
         limits: ["memory/memory.max": "1073741824"], deviceFilterPrograms: [17, 18], seccompMode: 2, seccompFilters: 1,
         noNewPrivileges: true, capabilities: [0, 0, 0, 0, 0], uid: 1000, gid: 1000, groups: [44], mounts: 27,
-        writableMounts: ["/tmp", "/with space"])
+        writableMounts: ["/tmp", "/with space"], landlockABI: 7, landlockRules: 63, startTime: 4711, hasCgroup: false,
+        hasCoreCookie: true)
+
+    /// As it comes from wardens that knew less.
+    static let olderReceipt: StepReceipt = {
+        var older = receipt
+        older.landlockABI = 0
+        older.landlockRules = 0
+        older.startTime = 0
+        older.hasCgroup = true
+        older.hasCoreCookie = false
+        return older
+    }()
 
     static var counters: StepCounters {
         var counters = StepCounters()

@@ -38,6 +38,7 @@ enum Samples {
         training.devices = ["gpu0"]
         training.deviceSeconds = 12.8
         training.releasingSeconds = 0.0042
+        training.artifactsBytes = 5 << 20
         var evaluate = record("main", .main, run: hook, exit: .code(3), usage: nil, after: 13, seconds: 0.25)
         evaluate.upstream = main
         evaluate.hookName = "evaluate"

@@ -7,13 +7,13 @@ import Testing
     @Test func `the table has a line for each run, its steps below it, and hooks below their main`() {
         #expect(
             UsageReport.table(Samples.digits) == [
-                "RUN       NAME / STEP      STATUS     WAITED   WALL    CPU  PEAK MEM  DEVICE  RELEASE  DEVICES",
-                "01234567  digits           succeeded    12ms  12.8s  12.0s         -   12.8s    4.2ms  gpu0",
+                "RUN       NAME / STEP      STATUS     WAITED   WALL    CPU  PEAK MEM     DISK  DEVICE  RELEASE  DEVICES",
+                "01234567  digits           succeeded    12ms  12.8s  12.0s         -  5.0 MiB   12.8s    4.2ms  gpu0",
                 "            init-0         0                  400ms  150ms   9.0 MiB",
-                "            main           0                  12.3s  11.5s   200 MiB   12.8s    4.2ms",
+                "            main           0                  12.3s  11.5s   200 MiB  5.0 MiB   12.8s    4.2ms",
                 "            sidecar-watch  SIGTERM            12.2s  300ms         -",
-                "fedcba98  ↳ evaluate       failed          -  250ms      -         -",
-                "              main         exit 3                 -      -         -",
+                "fedcba98  ↳ evaluate       failed          -  250ms      -         -        -",
+                "              main         exit 3                 -      -         -        -",
             ])
     }
 
@@ -23,7 +23,7 @@ import Testing
         #expect(table.allSatisfy { !$0.contains(" 0") })
         let cells = UsageReport.csv([record]).split(separator: "\r\n")[1].split(
             separator: ",", omittingEmptySubsequences: false)
-        #expect(cells[10] == "" && cells[12] == "" && cells[14...27].allSatisfy(\.isEmpty))
+        #expect(cells[10] == "" && cells[12] == "" && cells[14...29].allSatisfy(\.isEmpty))
     }
 
     @Test func `CSV has a row for each step with plain numbers`() {
@@ -31,7 +31,7 @@ import Testing
         #expect(rows.count == 6 && rows.last == "")
         #expect(
             rows[3]
-                == "\(Samples.main),digits,default,ada,,,1,main,main,succeeded,0,2026-03-01T12:00:00.500Z,2026-03-01T12:00:12.750Z,0.012300,12.250000,11.000000,0.500000,209715200,,,,,,,,,12.800000,0.004200,gpu0"
+                == "\(Samples.main),digits,default,ada,,,1,main,main,succeeded,0,2026-03-01T12:00:00.500Z,2026-03-01T12:00:12.750Z,0.012300,12.250000,11.000000,0.500000,209715200,,,,,,,,,12.800000,0.004200,gpu0,5242880"
         )
     }
 
@@ -56,6 +56,7 @@ import Testing
 
     @Test func `no records make a heading and nothing else`() {
         #expect(UsageReport.table([]).count == 1)
-        #expect(UsageReport.csv([]).hasPrefix("run,name,") && UsageReport.csv([]).hasSuffix("devices\r\n"))
+        let heading = UsageReport.csv([])
+        #expect(heading.hasPrefix("run,name,") && heading.hasSuffix("devices,artifacts_bytes\r\n"))
     }
 }

@@ -96,7 +96,9 @@ final class RootlessAgent: Sendable {
         try FileManager.default.createDirectory(atPath: copies, withIntermediateDirectories: true)
         // By another process: while this one has a file open for writing, whatever it forks meanwhile has it too, and the
         // kernel refuses to execute it.
-        let names = ["postlude", "postluded", "postlude-warden"].map { "\(products)/\($0)" }
+        let names = ["postlude", "postluded", "postlude-warden", "postlude-output", "postlude-output"].map {
+            "\(products)/\($0)"
+        }
         let install = try Process.run(
             URL(fileURLWithPath: "/usr/bin/install"), arguments: ["-m", "755"] + names + [copies])
         install.waitUntilExit()
@@ -171,7 +173,7 @@ final class RootlessAgent: Sendable {
 
     static func blocking<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: work()) }
+            Thread.detachNewThread { continuation.resume(returning: work()) }
         }
     }
 

@@ -39,7 +39,9 @@ import Testing
     private func targets(_ mounts: [PlannedMount]) -> [String] {
         mounts.map { mount in
             switch mount {
-            case .host(_, let target, _), .working(let target), .run(_, let target, _): target
+            case .image(_, let target), .host(_, let target, _), .working(let target), .run(_, let target, _),
+                .shared(_, let target):
+                target
             case .device(let node): node.path
             case .operation(let operation): operation.target
             }
@@ -283,6 +285,7 @@ import Testing
         let profile = SandboxProfile(name: "p", seccomp: "main", requires: [.memoryLimit, .seccomp])
         #expect(findings.unmet(of: profile).map(\.value.name) == ["memory-limit"])
         #expect(findings.unmet(of: SandboxProfile(name: "p", seccomp: "main")).isEmpty)
+        #expect(findings.checks.contains(findings.coreScheduling))
         #expect(findings.checks.filter { $0.verdict != .ok }.allSatisfy { $0.hint != nil })
         #expect(findings.checks.contains { $0.name == "warden" && $0.verdict == .missing })
         #expect(Set(findings.checks.map(\.name)).count == findings.checks.count)

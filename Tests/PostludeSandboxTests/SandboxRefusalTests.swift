@@ -1,5 +1,6 @@
 import Foundation
 import PostludeCore
+import PostludeLinux
 import Testing
 
 @testable import PostludeSandbox
@@ -17,6 +18,28 @@ import Testing
         // Still there, and without a plan.
         #expect(fixture.sandbox.isAlive(warden))
         return error
+    }
+
+    @Test func `a seccomp profile that forbids set-up to say that it is ready ends the step, which never starts`()
+        async throws
+    {
+        let profiles = try TemporaryDirectory()
+        try #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_ERRNO"}]}"#
+            .write(
+                toFile: "\(profiles.path)/main.json", atomically: true, encoding: .utf8)
+        let fixture = try SandboxFixture(seccomp: profiles.path)
+        let ended = try await fixture.run("true")
+        #expect(ended.receipt(of: "main") == nil)
+        #expect(ended.exit(of: "main")?.isSuccess == false && ended.exit?.isSuccess == false)
+    }
+
+    @Test func `a seccomp profile that allows what it does not name lets programs run`() async throws {
+        let profiles = try TemporaryDirectory()
+        try #"{"defaultAction": "SCMP_ACT_ALLOW"}"#.write(
+            toFile: "\(profiles.path)/main.json", atomically: true, encoding: .utf8)
+        let fixture = try SandboxFixture(seccomp: profiles.path)
+        let ended = try await fixture.run("echo here")
+        #expect(ended.exit == .code(0) && ended.output["main.stdout"] == "here\n", "\(ended.output)")
     }
 
     @Test func `a program that is not there`() throws {
@@ -105,6 +128,23 @@ import Testing
         }
         #expect(error?.code == "sandbox.device-changed")
         #expect(try refusal(fixture) { $0.devices = [wrong] }?.code == "sandbox.devices-refused")
+    }
+
+    @Test func `a profile that wants cores of its own is refused by name where the kernel gives none`() async throws {
+        let fixture = try SandboxFixture()
+        let profile = fixture.profile { $0.coreScheduling = true }
+        if CoreScheduling.availability() == .available {
+            #expect(fixture.sandbox.unmetRequirements(of: profile).isEmpty)
+            let ended = try await fixture.run("echo ran", profile: profile)
+            #expect(ended.receipt(of: "main")?.coreScheduling == true && ended.output["main.stdout"] == "ran\n")
+        } else {
+            #expect(fixture.sandbox.unmetRequirements(of: profile).map(\.name) == ["core-scheduling"])
+            let error = try refusal(fixture) { $0.profile = profile }
+            #expect(error?.code == "sandbox.requirement-unmet")
+            #expect(error?.message.contains("core-scheduling (") == true && error?.hint?.isEmpty == false)
+        }
+        let plain = try await fixture.run("echo ran")
+        #expect(plain.exit == .code(0) && plain.receipt(of: "main")?.coreScheduling == nil)
     }
 
     @Test func `an attempt that was launched before`() throws {

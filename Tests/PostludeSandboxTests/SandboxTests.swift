@@ -299,7 +299,11 @@ import Testing
         let open = try await fixture.run("true").receipt(of: "main")?.landlock
         let closed = try await fixture.run("true", profile: fixture.profile { $0.listen = .none }).receipt(of: "main")
         let abi = Landlock.abi()
-        #expect(open == (abi > 0 ? "ABI \(abi): \(abi >= 6 ? "own-abstract-sockets own-signals" : "nothing")" : nil))
+        var words = abi >= 2 ? ["files"] : []
+        if abi >= 3 { words.append("truncation") }
+        if abi >= 5 { words.append("device-ioctl") }
+        if abi >= 6 { words += ["own-abstract-sockets", "own-signals"] }
+        #expect(open == (abi > 0 ? "ABI \(abi): \(words.isEmpty ? "nothing" : words.joined(separator: " "))" : nil))
         #expect(closed?.landlock?.contains("no-tcp-bind") ?? false == (abi >= 4))
     }
 

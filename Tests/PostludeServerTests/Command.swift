@@ -57,9 +57,11 @@ final class Command: Sendable {
         return Result(status: status, output: seen + String(decoding: rest, as: UTF8.self), error: text)
     }
 
+    /// On a thread of its own. Those of Dispatch are few, and the same that tasks run on: with enough calls that wait, the
+    /// agents in this process would stand still.
     static func blocking<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: work()) }
+            Thread.detachNewThread { continuation.resume(returning: work()) }
         }
     }
 }

@@ -23,7 +23,8 @@ struct LiveAgent: Sendable {
     /// Starts one, runs the test against it, and ends it by graceful shutdown.
     static func run<Result: Sendable>(
         agentUID: UInt32 = geteuid(), administratorsGroup: String? = nil, devices: [Device] = [],
-        policy: SitePolicy = SitePolicy(), _ test: @Sendable (LiveAgent) async throws -> Result
+        policy: SitePolicy = SitePolicy(), connections: [Connection] = [], api: APISettings = APISettings(),
+        _ test: @Sendable (LiveAgent) async throws -> Result
     ) async throws -> Result {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "postlude-server-\(UUID().uuidString.prefix(8))")
@@ -45,7 +46,8 @@ struct LiveAgent: Sendable {
             configuration: SandboxConfiguration(
                 wardenPath: try executable("postlude-warden").path, seccompDirectory: "\(profiles)/seccomp",
                 poolSize: 1, cgroupName: cgroups))
-        let engine = try engine(in: directory.appendingPathComponent("state").path, sandbox, devices, policy, logger)
+        let engine = try engine(
+            in: directory.appendingPathComponent("state").path, sandbox, devices, policy, connections, logger)
         let (ready, whenReady) = AsyncStream<Void>.makeStream()
         let socket = directory.appendingPathComponent("agent.sock").path
         let server = APIServer(
@@ -53,7 +55,7 @@ struct LiveAgent: Sendable {
                 socketPath: socket,
                 info: AgentInfo(version: "test", pid: getpid(), uid: agentUID, stateDirectory: directory.path),
                 users: UserDirectory(agentUID: agentUID, administratorsGroup: administratorsGroup),
-                runs: RunCgroups(sandbox.runs)),
+                runs: RunCgroups(sandbox.runs), settings: api),
             engine: engine, logger: logger, whenReady: { whenReady.finish() })
         let group = ServiceGroup(services: [engine, server], logger: logger)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -74,14 +76,16 @@ struct LiveAgent: Sendable {
     }
 
     private static func engine(
-        in state: String, _ sandbox: Sandbox, _ devices: [Device], _ policy: SitePolicy, _ logger: Logger
+        in state: String, _ sandbox: Sandbox, _ devices: [Device], _ policy: SitePolicy,
+        _ connections: [Connection], _ logger: Logger
     ) throws -> Engine {
         let profiles = repository.appendingPathComponent("profiles").path
         return try Engine(
             configuration: EngineConfiguration(
                 stateDirectory: state, hub: try Hub(directory: "\(profiles)/hub"),
                 profiles: try ProfileCatalog.load(directory: "\(profiles)/sandbox"), memoryBytes: 4 << 30,
-                milliCPU: 4000, policy: policy),
+                milliCPU: 4000, policy: policy, connections: connections,
+                groupNames: { UserDirectory(agentUID: 0).groupNames(ofUser: $0.uid) }),
             store: try Store(directory: state), sandbox: sandbox, devices: devices, logger: logger)
     }
 

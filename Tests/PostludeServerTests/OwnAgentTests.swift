@@ -5,13 +5,13 @@ import Testing
 
 /// The command line with agents of its own: started on demand, killed, idle, refused.
 @Suite(.enabled(if: isRoot)) struct OwnAgentTests {
-    private static func job(_ script: String, more: String = "") -> String {
+    private static func job(_ script: String, more: String = "", termination: String = "") -> String {
         """
         version: 1.1
         kind: operation
         \(more)
         component:
-          termination: {}
+          termination: {\(termination)}
           run:
             kind: job
             container:
@@ -108,9 +108,12 @@ import Testing
 
     @Test func `a second Ctrl-C leaves the run to itself`() async throws {
         try await OwnAgent.run { agent async throws in
-            // It does not end at SIGTERM until told to, so the second Ctrl-C always comes in between.
+            // It does not end at SIGTERM until told to, nor is killed for it however slow the machine, so the second
+            // Ctrl-C always comes in between.
             try agent.write(
-                Self.job("trap 'echo asked' TERM; echo up; until [ -e go ]; do sleep 0.01; done"), to: "job.yaml")
+                Self.job(
+                    "trap 'echo asked' TERM; echo up; until [ -e go ]; do sleep 0.01; done",
+                    termination: "gracePeriodSeconds: 3600"), to: "job.yaml")
             let command = try agent.start(["run", "job.yaml"])
             var seen = ""
             try await command.reads("up\n", into: &seen)
@@ -126,7 +129,7 @@ import Testing
     }
 
     @Test func `an agent with nothing to do leaves and takes its socket along`() async throws {
-        try await OwnAgent.run(configuration: "idleExitSeconds: 1") { agent async throws in
+        try await OwnAgent.run(configuration: "idleExitSeconds: 3") { agent async throws in
             #expect(try await agent.postlude("ps").status == 0)
             await agent.awaitEnd()
             #expect(!FileManager.default.fileExists(atPath: agent.socket))
@@ -244,6 +247,41 @@ import Testing
             #expect(
                 result.status != 0 && result.error.contains("code=\(code)") && result.error.contains("'r'"), "\(result)"
             )
+        }
+    }
+
+    @Test func `an agent that is told to dies at a failpoint as by kill -9, says so first, and the next goes on`()
+        async throws
+    {
+        try await OwnAgent.run { agent async throws in
+            try agent.write(Self.job("echo once"), to: "job.yaml")
+            let config = agent.directory.appendingPathComponent("postlude.yaml").path
+            let daemon = try Command(
+                LiveAgent.executable("postluded"), ["--config", config], in: agent.directory,
+                environment: ["POSTLUDE_FAILPOINT": "after:bind"])
+            // It may die before it has answered; the run is stored by then.
+            var isReady = false
+            while !isReady { isReady = try await agent.postlude("ps", "--no-start").status == 0 }
+            _ = try await agent.postlude("submit", "job.yaml")
+            let result = await daemon.result()
+            #expect(result.status == 128 + SIGKILL && result.error.contains("failpoint=after:bind"), "\(result)")
+            let runs = try await agent.postlude("ps", "-a", "--json")
+            #expect(runs.status == 0, "\(runs)")
+            let run = try #require(try await AgentClient(socketPath: agent.socket).runs().first)
+            let logs = try await agent.postlude("logs", "-f", run.id.description)
+            #expect(logs.output == "once\n", "\(logs)")
+        }
+    }
+
+    @Test func `an agent does not start with a failpoint that there is none of`() async throws {
+        try await OwnAgent.run { agent async throws in
+            let config = agent.directory.appendingPathComponent("postlude.yaml").path
+            let daemon = try Command(
+                LiveAgent.executable("postluded"), ["--config", config], in: agent.directory,
+                environment: ["POSTLUDE_FAILPOINT": "after:nothing"])
+            let result = await daemon.result()
+            #expect(result.status == 1 && result.error.contains("code=agent.unknown-failpoint"), "\(result)")
+            #expect(!FileManager.default.fileExists(atPath: agent.state))
         }
     }
 

@@ -27,7 +27,7 @@ import Testing
     /// Waited for on a thread of its own: the tasks' threads are needed by the agent that it asks.
     private func postlude(_ arguments: [String], as uid: UInt32, _ agent: LiveAgent) async throws -> Answer {
         try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
+            Thread.detachNewThread {
                 continuation.resume(with: Result { try blocking(arguments, as: uid, agent) })
             }
         }
@@ -262,15 +262,7 @@ import Testing
 @Suite struct SocketFileTests {
     /// A listener at a path below a directory of the test's own.
     private func listen(_ path: String) -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        let code = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let (descriptor, code) = unixSocket(path, bind)
         #expect(code == 0 && Glibc.listen(descriptor, 1) == 0)
         return descriptor
     }

@@ -11,6 +11,7 @@ import Testing
         var program: String
         var profile = "main"
         var memory = "64Mi"
+        var storage = "1Gi"
         var timeout = 60
         var status: RunStatus
         var reason: String
@@ -32,7 +33,7 @@ import Testing
                     profile: \(profile)
                     container:
                       command: [/usr/bin/python3, -c]
-                      resources: {limits: {memory: \(memory), cpu: 500m}}
+                      resources: {limits: {memory: \(memory), cpu: 500m, ephemeral-storage: \(storage)}}
                       args:
                       - |
 
@@ -50,6 +51,11 @@ import Testing
                 print('filled')
             except OSError as error: print(errno.errorcode[error.errno])
         """
+    }
+
+    /// Fills a file of the artifacts with more than there may be, and stays.
+    private static func occupy(_ path: String) -> String {
+        "import time\n" + fill(path) + "\ntime.sleep(1000)"
     }
 
     /// Takes one more of something until it cannot, and says why.
@@ -141,6 +147,52 @@ import Testing
             name: "files in /tmp",
             program: exhaust("", "os.close(os.open(f'/tmp/{len(taken)}', os.O_CREAT))"), profile: "notifier",
             memory: "512Mi", status: .succeeded, reason: "Completed", says: "ENOSPC\n"),
+        Attack(
+            name: "disk, in the artifacts", program: occupy("{os.environ[\"POSTLUDE_ARTIFACTS\"]}/x"), storage: "50Mi",
+            status: .failed, reason: "DiskLimit"),
+        Attack(
+            name: "disk, in the outputs file", program: occupy("{os.environ[\"POSTLUDE_OUTPUTS\"]}"), storage: "50Mi",
+            status: .failed, reason: "DiskLimit"),
+        Attack(
+            name: "disk, in many small files",
+            program: """
+                import os, time
+                place = os.environ['POSTLUDE_ARTIFACTS']
+                for i in range(16000):
+                    with open(f'{place}/{i}', 'w') as file: file.write('x')
+                time.sleep(1000)
+                """,
+            storage: "50Mi", status: .failed, reason: "DiskLimit"),
+        Attack(
+            name: "disk, behind directories without rights",
+            program: """
+                import os, time
+                os.chdir(os.environ['POSTLUDE_ARTIFACTS'])
+                os.mkdir('d')
+                file = open('d/x', 'wb')
+                os.chmod('d', 0)
+                for _ in range(100): file.write(bytes(1 << 20))
+                time.sleep(1000)
+                """,
+            storage: "50Mi", status: .failed, reason: "DiskLimit"),
+        Attack(
+            name: "disk, everywhere else",
+            program: """
+                import os, stat
+                bounded = {os.stat(place).st_dev for place in ('/tmp', '/var/tmp', '/dev/shm')}
+                found = []
+                for line in open('/proc/self/mounts'):
+                    place = line.split()[1]
+                    # For directories, and for what is mounted on a file.
+                    for flags in (os.O_TMPFILE | os.O_WRONLY, os.O_WRONLY):
+                        try: file = os.open(place, flags)
+                        except OSError: continue
+                        status = os.fstat(file)
+                        # A mask that is the null device takes nothing.
+                        if status.st_dev not in bounded and not stat.S_ISCHR(status.st_mode): found.append(place)
+                print(sorted(set(found) - {os.environ['POSTLUDE_ARTIFACTS']}))
+                """,
+            status: .succeeded, reason: "Completed", says: "[]\n"),
         Attack(
             name: "descriptors", program: exhaust("", "os.open('/dev/null', os.O_RDONLY)"), memory: "512Mi",
             status: .succeeded, reason: "Completed", says: "EMFILE\n"),

@@ -1,5 +1,4 @@
 import Foundation
-import Glibc
 import HTTPTypes
 import NIOCore
 import PostludeCore
@@ -43,8 +42,8 @@ import Testing
         let unknown = "0123456789abcdef0123456789abcdef"
         let cases: [(Transport.Request, Int, String)] = [
             (.init(target: RequestTarget("nothing")), 404, "server.unknown-route"),
-            (.init(method: .DELETE, target: RequestTarget("runs")), 404, "server.unknown-route"),
-            (.init(method: .PUT, target: RequestTarget("runs", unknown)), 404, "server.unknown-route"),
+            (.init(method: .DELETE, target: RequestTarget("runs")), 405, "server.method-not-allowed"),
+            (.init(method: .PUT, target: RequestTarget("runs", unknown)), 405, "server.method-not-allowed"),
             (.init(target: RequestTarget("runs", unknown)), 404, "engine.unknown-run"),
             (.init(target: RequestTarget("runs", "xyz")), 404, "engine.unknown-run"),
             (.init(target: RequestTarget("runs", "../../etc/passwd")), 404, "engine.unknown-run"),
@@ -58,6 +57,23 @@ import Testing
             (.init(target: RequestTarget("runs", query: [("limit", "0")])), 400, "server.bad-parameter"),
             (.init(target: RequestTarget("runs", query: [("limit", "ten")])), 400, "server.bad-parameter"),
             (.init(target: RequestTarget("runs", query: [("hooks", "maybe")])), 400, "server.bad-parameter"),
+            (.init(target: RequestTarget("runs", query: [("status", "runing")])), 400, "server.bad-parameter"),
+            (.init(target: RequestTarget("runs", query: [("before", unknown)])), 404, "engine.unknown-run"),
+            (.init(target: RequestTarget("runs", unknown, "wait")), 404, "engine.unknown-run"),
+            (.init(method: .POST, target: RequestTarget("runs", unknown, "hold")), 404, "engine.unknown-run"),
+            (.init(method: .POST, target: RequestTarget("runs", unknown, "release")), 404, "engine.unknown-run"),
+            (
+                .init(method: .POST, target: RequestTarget("maintenance", query: [("until", "soon")])), 400,
+                "server.bad-parameter"
+            ),
+            (
+                .init(method: .POST, target: RequestTarget("maintenance", query: [("until", "1")])), 400,
+                "engine.invalid-window"
+            ),
+            (
+                .init(method: .DELETE, target: RequestTarget("maintenance", query: [("id", "7")])), 404,
+                "engine.unknown-window"
+            ),
             (.init(target: RequestTarget("usage", query: [("since", "-1")])), 400, "server.bad-parameter"),
             (.init(method: .POST, target: RequestTarget("runs"), body: []), 400, "server.bad-body"),
             (.init(method: .POST, target: RequestTarget("runs"), body: Array("{".utf8)), 400, "server.bad-body"),
@@ -88,32 +104,12 @@ import Testing
     func `a body in broken chunks is a bad request`(chunks: String) async throws {
         try await LiveAgent.run { agent in
             let head = "POST /api/v1/runs HTTP/1.1\r\nHost: postlude\r\nTransfer-Encoding: chunked\r\n\r\n"
-            let socket = agent.socket
-            let answer = await Command.blocking { Self.exchange(head + chunks, at: socket) }
-            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("\"server.bad-body\""), "\(answer)")
-        }
-    }
-
-    /// Sends the bytes as they are and gives what comes back until the agent closes.
-    private static func exchange(_ request: String, at path: String) -> String {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        defer { _ = close(descriptor) }
-        let code = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard code == 0, Glibc.send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) > 0 else { return "" }
-        _ = shutdown(descriptor, Int32(SHUT_WR))
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
-            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
-            bytes += chunk.prefix(count)
+            let connection = try await RawConnection(agent.socket)
+            await connection.send(head + chunks)
+            connection.finish()
+            let answer = try #require(await connection.answers().first)
+            let envelope = try Wire.decode(ErrorEnvelope.self, from: answer.body)
+            #expect(answer.status == 400 && envelope.code == "server.bad-body", "\(answer)")
         }
     }
 

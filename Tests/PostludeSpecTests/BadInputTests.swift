@@ -99,6 +99,12 @@ import Testing
         Case(
             "request above the limit", "spec.invalid-value", 6, 36,
             job("command: [x]\n    resources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}")),
+        Case(
+            "storage in thousandths of a byte", "spec.invalid-value", 6, 45,
+            job("command: [x]\n    resources: {limits: {ephemeral-storage: 400m}}")),
+        Case(
+            "a request for storage above the limit", "spec.invalid-value", 6, 47,
+            job("command: [x]\n    resources: {requests: {ephemeral-storage: 2Gi}, limits: {ephemeral-storage: 1Gi}}")),
         Case("gpu is no class", "spec.invalid-value", 6, 26, job("command: [x]\n    resources: {limits: {gpu: 1}}")),
         Case(
             "devices for a sidecar", "spec.unsupported-feature", 5, 20,
@@ -189,40 +195,65 @@ import Testing
         Case(
             "hook conditions are garbage", "expression.not-a-condition", 8, 15,
             hook("hubRef: summary\n  conditions: maybe")),
-        Case("hook with short params", "spec.wrong-type", 8, 19, hook("hubRef: summary\n  params: {lines: 1}")),
         Case(
             "hook param of the wrong type", "inputs.wrong-type", 8, 27,
             hook("hubRef: summary\n  params: {lines: {value: x}}")),
-        Case("hook without a required param", "inputs.missing", 7, 3, hook("hubRef: webhook")),
+        Case("hook without a required param", "inputs.missing", 7, 3, hook("hubRef: webhook:1.0")),
         Case(
             "hook param breaks a rule", "inputs.rule-broken", 8, 25,
             hook("hubRef: webhook\n  params: {url: {value: \"ftp://a/b\"}}")),
-        Case("hook presets", "spec.unsupported-feature", 8, 3, hook("hubRef: summary\n  presets: [a]")),
-        Case("hook runPatch", "spec.unsupported-feature", 8, 3, hook("hubRef: summary\n  runPatch: {}")),
+        Case("hook presets", "spec.unknown-preset", 8, 13, hook("hubRef: summary\n  presets: [a]")),
         Case(
-            "hook of a hook", "spec.unsupported-feature", 9, 14,
-            hook("component:\n    run: {kind: job, container: {command: [x]}}\n    hooks: [ {hubRef: summary}]")),
+            "hook runPatch with an unknown key", "spec.unknown-key", 8, 14,
+            hook("hubRef: summary\n  runPatch: {contianer: {}}")),
+        Case("hook runPatch is a list", "spec.wrong-type", 8, 13, hook("hubRef: summary\n  runPatch: []")),
+        Case(
+            "hook with an unknown strategy", "spec.invalid-value", 8, 18,
+            hook("hubRef: summary\n  patchStrategy: merge")),
         Case(
             "operation as a component", "spec.wrong-kind", 2, 19,
             "kind: operation\ncomponent: {kind: operation, hubRef: summary}\n"),
         Case("two components", "spec.conflict", 1, 1, "hubRef: summary\npathRef: a.yaml\n"),
         Case("unknown component", "spec.unknown-component", 1, 9, "hubRef: kaniko\n"),
-        Case("matrix", "spec.unsupported-feature", 2, 1, job(above: "matrix: {kind: grid}\n")),
-        Case("schedule", "spec.unsupported-feature", 2, 1, job(above: "schedule: {kind: cron}\n")),
+        Case("matrix", "spec.unsupported-feature", 2, 16, job(above: "matrix: {kind: bayes}\n")),
+        Case("schedule", "spec.missing-key", 2, 11, job(above: "schedule: {kind: cron}\n")),
         Case("joins", "spec.unsupported-feature", 2, 1, job(above: "joins: []\n")),
         Case("events", "spec.unsupported-feature", 2, 1, job(above: "events: []\n")),
-        Case("cache", "spec.unsupported-feature", 2, 1, job(above: "cache: {ttl: 10}\n")),
-        Case("service", "spec.unsupported-feature", 3, 9, "kind: component\nrun:\n  kind: service\n"),
-        Case("dag", "spec.unsupported-feature", 3, 9, "kind: component\nrun:\n  kind: dag\n"),
+        Case("cache without an age", "spec.invalid-value", 2, 14, job(above: "cache: {ttl: 0}\n")),
+        Case("cache of an unknown input", "spec.unknown-input", 2, 13, job(above: "cache: {io: [a]}\n")),
+        Case("cache of an unknown section", "spec.invalid-value", 2, 19, job(above: "cache: {sections: [a]}\n")),
+        Case("service", "spec.missing-key", 3, 3, "kind: component\nrun:\n  kind: service\n"),
+        Case("dag", "spec.missing-key", 3, 3, "kind: component\nrun:\n  kind: dag\n"),
         Case("distributed kind", "spec.unsupported-feature", 3, 9, "kind: component\nrun:\n  kind: tfjob\n"),
         Case("urlRef", "spec.unsupported-feature", 1, 1, "urlRef: https://e.org/x\n"),
         Case("dagRef", "spec.unsupported-feature", 1, 1, "dagRef: x\n"),
-        Case("presets", "spec.unsupported-feature", 2, 1, job(above: "presets: [a]\n")),
-        Case("connections", "spec.unsupported-feature", 4, 3, job(below: "  connections: [a]\n")),
+        Case("connections", "spec.wrong-type", 4, 16, job(below: "  connections: {a: b}\n")),
+        Case(
+            "a template as a connection", "spec.unsupported-feature", 4, 17,
+            job(below: "  connections: [\"{{ a }}\"]\n")),
+        Case("unknown preset", "spec.unknown-preset", 2, 11, job(above: "presets: [a]\n")),
+        Case("preset outside", "spec.unknown-preset", 2, 10, job(above: "presets: ../../etc/passwd\n")),
+        Case("preset by a number", "spec.wrong-type", 2, 11, job(above: "presets: [1]\n")),
+        Case("preset by a template", "spec.unsupported-feature", 2, 11, job(above: "presets: [\"{{ a }}\"]\n")),
+        Case("preset alone", "spec.preset-alone", 1, 11, "isPreset: true\nqueue: a\n"),
+        Case("isPreset is a word", "spec.wrong-type", 2, 11, job(above: "isPreset: maybe\n")),
+        Case("unknown strategy", "spec.invalid-value", 2, 16, job(above: "patchStrategy: postmerge\n")),
+        Case("runPatch without a run", "spec.no-run-to-patch", 1, 11, "runPatch: {container: {image: a}}\n"),
+        Case("runPatch is a text", "spec.wrong-type", 2, 11, job(above: "runPatch: a\n")),
+        Case("runPatch of another kind", "spec.wrong-kind", 2, 18, job(above: "runPatch: {kind: service}\n")),
+        Case(
+            "runPatch with a key in two spellings", "spec.duplicate-key", 2, 40,
+            job(above: "runPatch: {container: {workingDir: /a, working_dir: /b}}\n")),
+        Case(
+            "runPatch with a wrong value", "spec.wrong-type", 2, 33,
+            job(above: "runPatch: {container: {command: {a: b}}}\n")),
+        Case("disableDefaults is a text", "spec.wrong-type", 2, 18, job(above: "disableDefaults: most\n")),
         Case("volumes", "spec.unsupported-feature", 4, 3, job(below: "  volumes: []\n")),
         Case("cmd with a blank line", "spec.invalid-value", 1, 6, "cmd: [a, \" \"]\n"),
-        Case("cmd beside a reference", "spec.unsupported-feature", 2, 1, "hubRef: summary\ncmd: a\n"),
-        Case("approval", "spec.unsupported-feature", 2, 1, job(above: "isApproved: false\n")),
+        Case("cmd of mappings", "spec.wrong-type", 1, 6, "cmd: [{a: b}]\n"),
+        Case("component with params", "spec.unsupported-feature", 1, 13, "component: {params: {a: 1}, cmd: a}\n"),
+        Case("component that is a preset", "spec.wrong-kind", 1, 23, "component: {isPreset: true, cmd: a}\n"),
+        Case("approval", "spec.wrong-type", 2, 13, job(above: "isApproved: maybe\n")),
     ]
 
     @Test(arguments: cases)
@@ -256,7 +287,7 @@ import Testing
                 command: ["{{ a + }}"]
                 resources: {limits: {memory: lots}}
             hooks:
-            - {hubRef: slack}
+            - {hubRef: slak}
             """
         let (_, diagnostics) = try Reading.read(text)
         let errors = diagnostics.filter { $0.severity == .error }

@@ -30,6 +30,12 @@ import Testing
         "polyaxon_cli__cli__tests__fixtures__plain__job_file_with_environment.yml": (
             "spec.invalid-value", "asks for 200 bytes of memory, with which nothing starts"
         ),
+        "polyaxon_cli__cli__tests__fixtures__pipelines__simple_parallel_pipeline.yml": (
+            "spec.invalid-value", "asks for 1024 bytes of memory, with which nothing starts"
+        ),
+        "polyaxon_cli__cli__tests__fixtures__pipelines__matrix_file_early_stopping.yml": (
+            "spec.conflict", "names a component of the hub and writes another, of which one would be ignored"
+        ),
         "doc_docs__scheduling__scheduling-strategies__conditional-scheduling__09.yaml": (
             "expression.not-a-condition", "a condition without braces, which could never be decided"
         ),
@@ -41,8 +47,22 @@ import Testing
         "spec.unknown-component": "names a component that this hub does not have",
         "inputs.missing": "needs params",
         "spec.nothing-to-run": "a fragment with nothing to run, as in Polyaxon",
+        "spec.no-run-to-patch": "a fragment with nothing to run, as in Polyaxon",
+        "spec.unknown-preset": "names a preset that this site does not have",
         "spec.unreadable-reference": "names a file that is not part of the corpus",
     ]
+
+    /// The features that the README's table of what is refused names.
+    static func documented() throws -> Set<String> {
+        let readme = Files.profiles.deletingLastPathComponent().appendingPathComponent("README.md")
+        let lines = try Files.text(readme).split(separator: "\n")
+        let table = lines.drop { !$0.hasPrefix("| refused | why |") }.prefix { $0.hasPrefix("|") }
+        return Set(
+            table.dropFirst(2).flatMap { line in
+                let cell = line.split(separator: "|").first ?? ""
+                return cell.split(separator: "`").map(String.init).filter { $0.contains { $0.isLetter } }
+            })
+    }
 
     /// The files a `pathRef` names, where the corpus has them.
     static func references(of row: Row, _ text: String) throws -> [String: String] {
@@ -72,7 +92,15 @@ import Testing
             let text = try Files.text(Files.corpus.appendingPathComponent(row.file))
             var submission = Reading.submission(text, path: row.file)
             submission.references = try Self.references(of: row, text)
-            let (operation, diagnostics) = OperationReader.read(submission, hub: hub, profiles: Reading.profiles)
+            let sources = SpecSources(hub: hub, profiles: Reading.profiles)
+            if let found = OperationReader.checkPreset(submission, from: sources) {
+                // Nothing runs by itself, and nothing in it is wrong.
+                let wrong = found.filter { $0.severity == .error }
+                if !wrong.isEmpty { unexplained.append("\(row.file): \(wrong)") }
+                counts["\(row.verdict): a preset, parsed", default: 0] += 1
+                continue
+            }
+            let (operation, diagnostics) = OperationReader.read(submission, from: sources)
             let errors = diagnostics.filter { $0.severity == .error }
             for error in errors {
                 #expect(error.place != nil && error.hint?.isEmpty == false, "\(DiagnosticText.line(error))")
@@ -107,6 +135,9 @@ import Testing
                 }
             }
         }
+        let documented = try Self.documented()
+        let undocumented = features.keys.filter { !documented.contains($0) }
+        #expect(undocumented.isEmpty, "not in the README's table of what is refused: \(undocumented.sorted())")
         for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("corpus: \(count) \(what)") }
         let named = features.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
         print("corpus: refused features: \(named.joined(separator: ", "))")

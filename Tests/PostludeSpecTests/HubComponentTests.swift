@@ -36,7 +36,11 @@ import Testing
             environment["POSTLUDE_OUTPUTS"] = directory.appendingPathComponent("artifacts/outputs.json").path
             environment["POSTLUDE_ARTIFACTS"] = directory.appendingPathComponent("artifacts").path
             environment["POSTLUDE_MAIN_LOGS"] = directory.appendingPathComponent("logs").path
-            let (status, output, errors) = try execute(step.command, environment)
+            environment["POSTLUDE_MESSAGE"] = directory.appendingPathComponent("artifacts/message.txt").path
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
+            let programs = Files.profiles.appendingPathComponent("hub/lib").path
+            let command = step.command.map { $0.replacingOccurrences(of: InsidePaths.hub, with: programs) }
+            let (status, output, errors) = try execute(command, environment)
             var files: [String: String] = [:]
             let artifacts = directory.appendingPathComponent("artifacts")
             for name in try FileManager.default.contentsOfDirectory(atPath: artifacts.path) {
@@ -180,6 +184,7 @@ import Testing
             "{hubRef: webhook, params: {url: {value: \"http://127.0.0.1:9/\"}, attempts: {value: 2}}}",
             main: try Self.main())
         #expect(outcome.status == 1)
+        #expect(outcome.files["message.txt"]?.hasPrefix("not delivered after 2 tries: no answer: ") == true)
         #expect(outcome.errors.contains("try 2: no answer") && outcome.errors.contains("not delivered after 2 tries"))
         #expect(Self.member(outcome.outputs, "status_code") == .null)
     }
@@ -194,7 +199,11 @@ import Testing
         #expect(page.contains("| peak memory | 3.0 MiB |") && page.contains("| wall | unknown |"))
         #expect(page.contains("| evil | \\| \\<b\\>{{ 7\\*7 }} \\# x |"))
         #expect(page.contains("    line 29\n    line 30\n") && !page.contains("line 28"))
-        #expect(Self.member(outcome.outputs, "page") != nil)
+        #expect(Self.member(outcome.outputs, "page") != nil && Self.member(outcome.outputs, "html") != nil)
+        let html = try #require(outcome.files["summary.html"])
+        #expect(html.contains("<title>digits: failed</title>"))
+        #expect(html.contains("<tr><th>evil</th><td>| &lt;b&gt;{{ 7*7 }} # x</td></tr>"))
+        #expect(html.contains("<pre>line 29\nline 30</pre>") && !html.contains("line 28"))
     }
 
     // MARK: Init steps, really run

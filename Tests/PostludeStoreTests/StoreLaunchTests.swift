@@ -30,6 +30,21 @@ import Testing
         #expect(try await store.owedEffects().isEmpty)
     }
 
+    /// What its journal said may not have been on disk yet, so nobody knows whether main ran.
+    @Test func `a launch that a reboot cut off is not done again`() async throws {
+        let directory = try TemporaryDirectory()
+        let (store, attempt, _) = try await launching(directory)
+        _ = try await store.bind(attempt, warden: "dead", steps: [], baselines: [:])
+        let applied = try await store.wardenEnded("dead", of: attempt, with: .node, at: Sample.time(1))
+        #expect(!applied.owed.contains { $0.effect.kind == .launch })
+        let run = try #require(try await store.run(attempt.run))
+        guard case .processing(_, let ending) = run.state, case .finish(let outcome) = ending.next else {
+            Issue.record("\(run.state)")
+            return
+        }
+        #expect(outcome.status == .failed && outcome.reason == "NodeReboot")
+    }
+
     @Test func `the end of a former warden is not taken for the end of the present one`() async throws {
         let directory = try TemporaryDirectory()
         let (store, attempt, _) = try await launching(directory)

@@ -29,6 +29,35 @@ import Testing
         _ = first
     }
 
+    /// As of an agent that was killed while it spawned a process: the process has the claim until it has called exec.
+    @Test func `the claim of an agent that is dead is waited for`() throws {
+        let directory = try TemporaryDirectory()
+        let dead = try Self.spawn("/bin/true")
+        var status: Int32 = 0
+        #expect(waitpid(dead, &status, 0) == dead)
+        let lock = open("\(directory.path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        #expect(flock(lock, LOCK_EX | LOCK_NB) == 0)
+        let text = "\(dead)\n"
+        #expect(pwrite(lock, text, text.utf8.count, 0) == text.utf8.count)
+        let heir = try Self.spawn("/bin/sleep", "0.3", giving: lock)
+        close(lock)
+        let store = try Store(directory: directory.path)
+        #expect(waitpid(heir, &status, 0) == heir && status == 0)
+        try store.close()
+    }
+
+    private static func spawn(_ words: String..., giving descriptor: Int32? = nil) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        if let descriptor { posix_spawn_file_actions_adddup2(&actions, descriptor, 9) }
+        var arguments = words.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var pid: pid_t = 0
+        try #require(posix_spawn(&pid, words[0], &actions, nil, &arguments, environ) == 0)
+        return pid
+    }
+
     @Test func `what was stored is there after the store was dropped and opened again`() async throws {
         let directory = try TemporaryDirectory()
         let new = Sample.run(hooks: 1, devices: 1)
@@ -75,9 +104,9 @@ import Testing
     @Test func `a commit is synced, and nobody else may read the database`() async throws {
         let directory = try TemporaryDirectory()
         let store = try Store(directory: directory.path)
-        let level = try await store.write { db in try Int.fetchOne(db, sql: "PRAGMA synchronous") }
+        let level = try await store.write(.event) { db in try Int.fetchOne(db, sql: "PRAGMA synchronous") }
         #expect(level == 2)
-        let mode = try await store.write { db in try String.fetchOne(db, sql: "PRAGMA journal_mode") }
+        let mode = try await store.write(.event) { db in try String.fetchOne(db, sql: "PRAGMA journal_mode") }
         #expect(mode == "wal")
         var status = stat()
         #expect(stat("\(directory.path)/store", &status) == 0)
@@ -108,7 +137,7 @@ import Testing
         disk.free()
         let last = Sample.run()
         _ = try await store.submit(last, then: .compiled, at: Sample.time(2))
-        let count = try await store.summaries(uid: nil, includeHooks: true, limit: 1000).count
+        let count = try await store.summaries(uid: nil, limit: 1000).count
         #expect(count == stored.count + 1)
         #expect(try await store.detail(last.id)?.conditions.count == 4)
     }

@@ -38,7 +38,7 @@ import Testing
             for (index, new) in news.enumerated() {
                 group.addTask {
                     do {
-                        _ = try await store.transact(at: Sample.time(0)) { transaction in
+                        _ = try await store.transact(.event, at: Sample.time(0)) { transaction in
                             try transaction.insert(new, then: .compiled)
                             if index % 2 == 0 { throw Refusal() }
                         }
@@ -66,7 +66,7 @@ import Testing
         try await withThrowingTaskGroup(of: Void.self) { group in
             // Holds the line until all the others stand in it: how many would otherwise meet is up to the machine.
             group.addTask(executorPreference: ThreadPool.blocking) {
-                try await store.write { _ in while store.waitingWrites < news.count { usleep(100) } }
+                try await store.write(.event) { _ in while store.waitingWrites < news.count { usleep(100) } }
             }
             while store.transactionCount == before { await Task.yield() }
             for new in news {
@@ -76,7 +76,7 @@ import Testing
         }
         // The one that held the line, and as few as a thousand fit into.
         #expect(store.transactionCount - before == 1 + (news.count + 127) / 128)
-        let summaries = try await store.summaries(uid: nil, includeHooks: true, limit: 2000)
+        let summaries = try await store.summaries(uid: nil, limit: 2000)
         #expect(summaries.count == 1000)
         #expect(summaries.filter { $0.status == .scheduled }.count == 1)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -85,7 +85,7 @@ import Testing
             }
             try await group.waitForAll()
         }
-        let after = try await store.summaries(uid: nil, includeHooks: true, limit: 2000)
+        let after = try await store.summaries(uid: nil, limit: 2000)
         #expect(after.filter { $0.status == .stopped }.count == 999)
         #expect(after.filter { $0.status == .stopping }.count == 1)
     }
@@ -164,31 +164,66 @@ import Testing
         #expect(hooks.map(\.outcome) == [.fired, .error])
         #expect(hooks.first?.run == first.owed.first?.run)
         #expect(hooks.first?.status == .scheduled)
-        #expect(try await store.summaries(uid: nil, includeHooks: true, limit: 10).count == 2)
-        #expect(try await store.summaries(uid: nil, includeHooks: false, limit: 10).count == 1)
+        #expect(try await store.summaries(uid: nil, limit: 10).count == 2)
+        #expect(try await store.summaries(uid: nil, RunFilter(includesHooks: false), limit: 10).count == 1)
     }
 
-    @Test func `hooks thought of ahead start with the hand-back, unless the run ends otherwise`() async throws {
+    @Test func `hooks start with the end of their main, and stay owed when deciding about them fails`() async throws {
+        struct Failure: Error {}
         let directory = try TemporaryDirectory()
         let store = try await open(directory)
-        for isForeseen in [true, false] {
+        for fails in [false, true] {
             let main = Sample.run(hooks: 1)
             _ = try await store.submit(main, then: .compiled, at: Sample.time(0))
             try await store.play(main.id)
-            var hook = Sample.run()
-            hook.upstream = NewRun.Upstream(run: main.id, index: 0, name: "notify")
-            let outcome = Run.Outcome(isForeseen ? .succeeded : .stopped, reason: "Completed", exit: .code(0))
             let applied = try await store.handBack(
-                AttemptID(run: main.id, number: 1), [], Store.Leavings(),
-                hooks: Store.Forethought(
-                    outcome: outcome,
-                    decisions: [Store.HookDecision(index: 0, outcome: .fired, detail: "done", run: hook)]),
-                at: Sample.time(6))
-            #expect(applied.owed.map(\.effect.kind) == (isForeseen ? [.cleanUp, .launch] : [.resolveHooks, .cleanUp]))
-            #expect(try await store.hooks(of: main.id).map(\.outcome) == (isForeseen ? [.fired] : [nil]))
+                AttemptID(run: main.id, number: 1), [], Store.Leavings(outputs: ["loss": .int(2)]), at: Sample.time(6)
+            ) { record in
+                if fails { throw Failure() }
+                // As it is stored, with its end and what it left.
+                #expect(record.run.state.status == .succeeded)
+                #expect(record.run.outputs == ["loss": .int(2)])
+                #expect(record.run.finishedAt == Sample.time(6))
+                var hook = Sample.run()
+                hook.upstream = NewRun.Upstream(run: main.id, index: 0, name: "notify")
+                return [Store.HookDecision(index: 0, outcome: .fired, detail: "done", run: hook)]
+            }
+            #expect(applied.result.hooks.map(\.outcome) == (fails ? [] : [.fired]))
+            #expect(applied.owed.map(\.effect.kind) == (fails ? [.resolveHooks, .cleanUp] : [.cleanUp, .launch]))
+            #expect(try await store.hooks(of: main.id).map(\.outcome) == (fails ? [nil] : [.fired]))
         }
         let owed = try await store.owedEffects().map(\.effect.kind)
         #expect(owed.filter { $0 == .resolveHooks }.count == 1)
+    }
+
+    @Test func `an end that is stored with its devices free is handed back at once, and else is owed`() async throws {
+        let directory = try TemporaryDirectory()
+        let store = try await open(directory)
+        for devices: Set<String> in [["fuse"], ["other"]] {
+            let main = Sample.run(devices: 1)
+            _ = try await store.submit(main, then: .compiled, at: Sample.time(0))
+            let attempt = AttemptID(run: main.id, number: 1)
+            _ = try await store.bind(attempt, warden: "w", steps: [("main", .main)], baselines: [:])
+            let freed = Store.Freed(devices: devices, at: Sample.time(7), deciding: { _ in [] }) { ending in
+                #expect(ending.next == .finish(Run.Outcome(.succeeded, reason: "Completed", exit: .code(0))))
+                return Store.Leavings()
+            }
+            let applied = try await store.record(
+                Sample.steps(.code(0)), of: attempt, at: Sample.time(5), freed: freed)
+            let isFree = devices == ["fuse"]
+            #expect(applied.result.handedBack != nil || !isFree)
+            #expect(applied.owed.map(\.effect.kind) == (isFree ? [.cleanUp] : [.handBack]))
+            #expect(try await store.summary(main.id)?.status == (isFree ? .succeeded : .processing))
+            guard isFree else { continue }
+            // The way from the end to free is time, and it is accounted for.
+            let lease = try #require(try await store.detail(main.id)?.attempts.first?.leases.first)
+            #expect(lease.releasingAt == Sample.time(5))
+            #expect(lease.releasedAt == Sample.time(7))
+            let again = try await store.record(
+                Sample.steps(.code(0)), of: attempt, at: Sample.time(8), freed: freed)
+            #expect(again.owed.isEmpty)
+            #expect(again.result.handedBack == nil)
+        }
     }
 
     @Test func `reports are taken once, however often the journal is read`() async throws {
@@ -287,7 +322,7 @@ import Testing
         let other = UserIdentity(name: "bob", uid: 1001, gid: 1001, home: "/home/bob")
         let others = try await store.submit(Sample.run(user: other, key: key), then: .compiled, at: Sample.time(3))
         #expect(others.result != first.result)
-        #expect(try await store.summaries(uid: 1001, includeHooks: true, limit: 10).count == 1)
+        #expect(try await store.summaries(uid: 1001, limit: 10).count == 1)
         #expect(try await store.ids(beginningWith: first.result.short, uid: 1001).isEmpty)
         #expect(try await store.ids(beginningWith: first.result.short, uid: 1000) == [first.result])
     }

@@ -98,7 +98,7 @@ extension Store {
         _ = try await record(Sample.steps(exit), of: attemptID, at: Sample.time(5))
     }
 
-    func free(_ id: RunID, attempt: Int = 1, seconds: Int64 = 6) async throws -> Applied<Run.Decision> {
+    func free(_ id: RunID, attempt: Int = 1, seconds: Int64 = 6) async throws -> Applied<Store.HandedBack> {
         try await handBack(
             AttemptID(run: id, number: attempt), [Run.DeviceVerdict("fuse", .free)], Leavings(),
             at: Sample.time(seconds))

@@ -24,7 +24,8 @@ struct HoldTests {
         harness.closeControl()
         let outcome = try Outcome(try harness.finish(), harness)
         #expect(outcome.output == "ran\n")
-        #expect(outcome.started == ["sidecar-a", "main"])
+        // Together: which of the two the warden heard of first is chance.
+        #expect(outcome.started.sorted() == ["main", "sidecar-a"])
         #expect(outcome.exit(of: "main") == .code(3))
         guard case .accepted? = outcome.bodies.first else {
             Issue.record("the first record is \(outcome.bodies)")
@@ -51,6 +52,57 @@ struct HoldTests {
         #expect(outcome.journal.isEmpty)
         #expect(outcome.output.isEmpty)
         #expect(try readText(harness.unifiedPath + "/main/cgroup.procs").isEmpty)
+    }
+
+    /// The warden stands still meanwhile, so that it hears of both at once, the agent's end first. When it stands still
+    /// before it has given the step its plan, or after it has heard of the step, the round shows nothing: so there are
+    /// many. A program that is started gets the processor before the warden can end it.
+    @Test func `a step that is ready in the moment of the agent's end does not start`() throws {
+        // No more than fit in some seconds: whoever waits here keeps a thread from the other tests.
+        let deadline = ContinuousClock.now + .seconds(6)
+        for (count, round) in (0..<80).shuffled().enumerated() where count < 8 || ContinuousClock.now < deadline {
+            let (harness, plan, ran) = try leavingAMark()
+            try harness.launch(plan, isHeld: true)
+            usleep(UInt32(round) * 125)
+            try harness.process.signal(SIGSTOP)
+            harness.closeControl()
+            // The step goes on alone.
+            usleep(15_000)
+            let steps = try readText(harness.unifiedPath + "/main/cgroup.procs").split(separator: "\n")
+            // On one processor, which the warden has only when the step does not want it.
+            for pid in steps.map(String.init) + ["\(harness.pid)"] { system("taskset -p 1 \(pid) > /dev/null") }
+            #expect(system("chrt -i -p 0 \(harness.pid)") == 0)
+            try harness.process.signal(SIGCONT)
+            let outcome = try Outcome(try harness.finish(), harness)
+            #expect(outcome.journal.isEmpty && access(ran, F_OK) != 0, "round \(round)")
+            unlink(ran)
+        }
+    }
+
+    /// Else nobody could tell later whether it ran, and the attempt would be launched again.
+    @Test func `a program whose start cannot be written down does not start`() throws {
+        let (harness, made, ran) = try leavingAMark()
+        var plan = made
+        plan.journal = harness.builder.add(try OwnedDescriptor.open("/dev/full", O_WRONLY))
+        try harness.launch(plan)
+        let outcome = try Outcome(try harness.finish(), harness)
+        #expect(outcome.end != .code(0) && outcome.end != nil)
+        #expect(access(ran, F_OK) != 0)
+        unlink(ran)
+    }
+
+    /// A plan whose main makes the file that is named last.
+    private func leavingAMark() throws -> (WardenHarness, LaunchPlan, String) {
+        let harness = try WardenHarness()
+        let out = harness.directory + "/out"
+        #expect(mkdir(out, 0o777) == 0 && chmod(out, 0o777) == 0)
+        var plan = try harness.builder.plan(
+            steps: [try harness.builder.step("main", .main, script: "echo ran > /out/ran")])
+        plan.steps[0].mounts.append(
+            .bind(
+                source: try harness.builder.source(out), target: "/out", readOnly: false, devices: false,
+                recursive: false))
+        return (harness, plan, out + "/ran")
     }
 
     @Test func `another word than start starts nothing`() throws {

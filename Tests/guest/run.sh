@@ -125,7 +125,7 @@ pack() {
 }
 
 built=()
-for path in "$products"/*.xctest "$products"/postlude{,d,-warden,-bench,-attacker,-knockout}; do
+for path in "$products"/*.xctest "$products"/postlude{,d,-warden,-output,-bench,-attacker,-knockout}; do
     if [[ -f $path ]]; then built+=("$path"); fi
 done
 

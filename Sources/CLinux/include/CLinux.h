@@ -86,7 +86,7 @@ static inline int linux_prlimit(pid_t pid, unsigned resource, const struct rlimi
 // prctl
 static const int LINUX_PR_SET_PDEATHSIG = 1, LINUX_PR_GET_DUMPABLE = 3, LINUX_PR_SET_DUMPABLE = 4, LINUX_PR_SET_NAME = 15,
                  LINUX_PR_CAPBSET_READ = 23, LINUX_PR_CAPBSET_DROP = 24, LINUX_PR_SET_NO_NEW_PRIVS = 38,
-                 LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_RAISE = 2, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
+                 LINUX_PR_SCHED_CORE = 62, LINUX_PR_CAP_AMBIENT = 47, LINUX_PR_CAP_AMBIENT_RAISE = 2, LINUX_PR_CAP_AMBIENT_CLEAR_ALL = 4;
 static inline int linux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) { return (int)syscall(SYS_prctl, option, a, b, c, d); }
 static inline int linux_set_name(const char *name) { return (int)syscall(SYS_prctl, LINUX_PR_SET_NAME, name, 0, 0, 0); }
 
@@ -131,6 +131,8 @@ static inline int linux_pipe2(int *two, int flags) { return (int)syscall(SYS_pip
 static const unsigned LINUX_SPLICE_F_MOVE = 1, LINUX_SPLICE_F_NONBLOCK = 2;
 static inline long linux_splice(int in, int out, size_t count, unsigned flags) { return syscall(SYS_splice, in, NULL, out, NULL, count, flags); }
 
+static inline int linux_syncfs(int descriptor) { return (int)syscall(SYS_syncfs, descriptor); }
+
 static inline uint32_t linux_major(uint64_t device) { return major(device); }
 static inline uint32_t linux_minor(uint64_t device) { return minor(device); }
 static inline uint64_t linux_makedev(uint32_t a, uint32_t b) { return makedev(a, b); }
@@ -159,6 +161,8 @@ static inline int linux_mount(const char *source, const char *target, const char
 static inline int linux_umount2(const char *target, int flags) { return (int)syscall(SYS_umount2, target, flags); }
 struct linux_landlock_ruleset_attr { uint64_t handled_access_fs, handled_access_net, scoped; };
 static inline int linux_landlock_create_ruleset(const struct linux_landlock_ruleset_attr *attr, size_t size, unsigned flags) { return (int)syscall(444, attr, size, flags); }
+struct linux_landlock_path_rule { uint64_t allowed_access; int32_t parent_fd; } __attribute__((packed));
+static inline int linux_landlock_add_path_rule(int ruleset, uint64_t access, int parent) { struct linux_landlock_path_rule rule = {access, parent}; return (int)syscall(445, ruleset, 1 /* LANDLOCK_RULE_PATH_BENEATH */, &rule, 0); }
 static inline int linux_landlock_restrict_self(int ruleset, unsigned flags) { return (int)syscall(446, ruleset, flags); }
 static inline int linux_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out) { return (int)syscall(SYS_statx, dir, path, flags, mask, out); }
 static inline int linux_pivot_root(const char *new_root, const char *put_old) { return (int)syscall(SYS_pivot_root, new_root, put_old); }
@@ -199,6 +203,8 @@ static inline int linux_epoll_wait(int epoll, struct epoll_event *events, int co
 static inline uint32_t linux_epoll_events(const struct epoll_event *event) { return event->events; }
 static inline uint64_t linux_epoll_data(const struct epoll_event *event) { return event->data.u64; }
 static inline int linux_eventfd(unsigned initial) { return eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK); }
+// Takes the space and leaves the length as it is (FALLOC_FL_KEEP_SIZE).
+static inline int linux_fallocate_keeping_size(int fd, off_t length) { return (int)syscall(SYS_fallocate, fd, 1, (off_t)0, length); }
 static inline int linux_inotify_create(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
 static inline int linux_timerfd_create(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
 static inline int linux_timerfd_set(int fd, const struct itimerspec *value) { return timerfd_settime(fd, 0, value, NULL); }

@@ -14,6 +14,19 @@ struct PSCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Only this user's runs (a name or a uid).", valueName: "user"))
     var user: String?
 
+    @Option(help: "Only this project's runs.")
+    var project: String?
+
+    @Option(help: "Only this queue's runs.")
+    var queue: String?
+
+    @Option(
+        help: ArgumentHelp("Only these statuses: running,queued; active for what is not over, done for what is."))
+    var status: String?
+
+    @Option(help: ArgumentHelp("Only runs that were submitted before this one: the page after it.", valueName: "run"))
+    var before: String?
+
     @Option(help: ArgumentHelp("At most so many.", valueName: "count"))
     var limit: Int?
 
@@ -21,16 +34,38 @@ struct PSCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        _ = try filter()
         if let limit, !(1...10_000).contains(limit) { throw ValidationError("--limit takes a number from 1 to 10000.") }
     }
 
+    private func filter() throws -> RunFilter {
+        var filter = RunFilter(user: user, project: project, queue: queue)
+        filter.statuses = all ? nil : RunFilter.activeStatuses
+        guard let status else { return filter }
+        switch RunFilter.statuses(status) {
+        case .success(let statuses): filter.statuses = statuses
+        case .failure(let error):
+            let words = ["active", "done"] + RunStatus.allCases.map(\.rawValue)
+            throw ValidationError(
+                "'\(error.word)' is no status. "
+                    + (Suggestion.hint(for: error.word, among: words) ?? "Such as --status running,queued."))
+        }
+        return filter
+    }
+
     func run() async throws {
-        var runs = try await agent.session().client.runs(limit: limit, user: user)
-        if !all { runs.removeAll { $0.status.isFinal } }
-        guard !output.json else { return try output.print(RunList(runs: runs)) }
+        let client = try agent.session().client
+        var filter = try filter()
+        if let before { filter.before = try await client.run(before).summary.id }
+        let list = try await client.list(filter, limit: limit)
+        guard !output.json else { return try output.print(list) }
+        let runs = list.runs
         let streams = output.streams
         try streams.print(RunTable.lines(runs, now: CommandEnvironment.now, style: streams.terminal.outputStyle))
-        if runs.isEmpty, !all, streams.terminal.error { try streams.note("Nothing runs; -a lists what has ended.") }
+        if let next = list.next, streams.terminal.error { try streams.note("There are more: --before \(next.short)") }
+        if runs.isEmpty, !all, status == nil, streams.terminal.error {
+            try streams.note("Nothing runs; -a lists what has ended.")
+        }
     }
 }
 

@@ -38,6 +38,25 @@ struct DevicesCommand: AsyncParsableCommand {
     }
 }
 
+struct ImagesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "images", abstract: "List the OCI images that the agent has unpacked.")
+
+    @Flag(help: "Remove images that no run uses and none has wanted for 10 minutes (administrators).")
+    var prune = false
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let client = try agent.session().client
+        let images = prune ? try await client.pruneImages() : try await client.images()
+        guard !output.json else { return try output.print(ImageList(images: images)) }
+        try output.streams.print(
+            RunTable.lines(images, now: CommandEnvironment.now, style: output.streams.terminal.outputStyle))
+    }
+}
+
 struct VersionCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "version", abstract: "Print this program's version, and the agent's when one runs.")

@@ -44,8 +44,11 @@ struct RunCommand: AsyncParsableCommand {
                 case .finished:
                     let detail = try await session.client.run(id.description)
                     var hooks: [RunDetail] = []
-                    for hook in detail.hooks.compactMap(\.run) {
-                        hooks.append(try await session.client.run(hook.description))
+                    var wanted = detail.hooks.compactMap(\.run)
+                    while !wanted.isEmpty {
+                        let hook = try await session.client.run(wanted.removeFirst().description)
+                        wanted += hook.hooks.compactMap(\.run)
+                        hooks.append(hook)
                     }
                     try await screen.finish(detail, hooks: hooks)
                     // The end may be seen before the answer to the request to stop, or have come before it.

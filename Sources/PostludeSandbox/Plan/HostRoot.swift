@@ -59,12 +59,12 @@ struct FileIdentity: Hashable, Sendable {
     }
 }
 
-/// The text of a symbolic link; nil when it cannot be read.
-func readLink(_ path: String) -> String? {
+/// The text of a symbolic link, relative to an open directory when one is given; nil when it cannot be read.
+func readLink(_ path: String, in directory: Int32 = AT_FDCWD) -> String? {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = buffer.withUnsafeMutableBytes { raw in
         raw.withMemoryRebound(to: CChar.self) { text in
-            text.baseAddress.map { readlink(path, $0, text.count) } ?? -1
+            text.baseAddress.map { readlinkat(directory, path, $0, text.count) } ?? -1
         }
     }
     guard count > 0 else { return nil }

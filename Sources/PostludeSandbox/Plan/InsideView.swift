@@ -3,6 +3,8 @@ struct InsideView: Hashable, Sendable {
     enum Region: Hashable, Sendable {
         /// The same file as on the host, read-only.
         case host
+        /// A file of the step's image, read-only.
+        case image
         /// Writable or made for the attempt: what is there is known only at run time.
         case runtime
         /// Replaced by something empty.

@@ -23,6 +23,8 @@ struct MountPlanner {
     /// What the profile hides of the submitter's home; existing ones, without links.
     var secrets: [String] = []
     var owner = AgentOwner()
+    /// Whether the submitter's home is made where it lies in an image.
+    var makesHome = false
 
     /// What every step of the attempt has: the mounts that follow the template's, and the view of all of them.
     func shared() -> MountLayout {
@@ -59,6 +61,25 @@ struct MountPlanner {
                 .operation(
                     .file(target: target, content: Array(content.utf8), mode: 0o444, uid: owner.uid, gid: owner.gid)))
         }
+        for grant in step.grants { mounts += connection(grant) }
+        return mounts
+    }
+
+    /// The files of a connection, for the step's user alone: they travel in the sealed plan and lie in the step's own
+    /// root, which nobody outside of it has.
+    private func connection(_ grant: ConnectionGrant) -> [PlannedMount] {
+        let path = InsideView.normalise(InsidePaths.connection(grant.name))
+        var mounts: [PlannedMount] = [
+            .operation(.directory(target: path, mode: 0o700, uid: user.uid, gid: user.gid))
+        ]
+        for (name, content) in grant.files.sorted(by: { $0.key < $1.key }) {
+            mounts.append(
+                .operation(
+                    .file(
+                        target: "\(path)/\(name)", content: Array(content.revealed.utf8), mode: 0o400, uid: user.uid,
+                        gid: user.gid)))
+        }
+        if let directory = grant.directory { mounts.append(.shared(directory, target: "\(path)/directory")) }
         return mounts
     }
 
@@ -96,7 +117,8 @@ struct MountPlanner {
     private func home(_ layout: inout MountLayout) {
         let home = InsideView.normalise(user.home)
         switch layout.view.region(of: home) {
-        case .hidden, .runtime:
+        case .image where !makesHome: break
+        case .hidden, .runtime, .image:
             layout.mounts.append(
                 .tmpfs(home, bytes: profile.tmpBytes, inodes: profile.tmpInodes, mode: 0o700, noExec: false))
             layout.mounts.append(.operation(.directory(target: home, mode: 0o700, uid: user.uid, gid: user.gid)))
@@ -113,6 +135,11 @@ struct MountPlanner {
     private func run(_ layout: inout MountLayout) {
         for (host, inside) in directories.readOnly.sorted(by: { $0.value < $1.value }) {
             layout.mounts.append(.run(host, target: inside, readOnly: true))
+            layout.view.set(.runtime, at: InsideView.normalise(inside))
+        }
+        for (host, inside) in directories.tools.sorted(by: { $0.value < $1.value }) {
+            layout.mounts.append(.host(host, target: inside))
+            // Not as on the host, where there is nothing at this path.
             layout.view.set(.runtime, at: InsideView.normalise(inside))
         }
         layout.mounts.append(.run(directories.artifacts, target: directories.artifactsInside, readOnly: false))

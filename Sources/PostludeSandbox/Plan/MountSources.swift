@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import PostludeCore
 import PostludeLinux
@@ -9,6 +10,7 @@ final class MountSources {
     /// Whose run it is; nil for what belongs to none.
     private let user: UserIdentity?
     private var working: DescriptorIndex?
+    private var images: [String: ImageRoot] = [:]
 
     init(descriptors: DescriptorList, user: UserIdentity?) {
         self.descriptors = descriptors
@@ -28,6 +30,13 @@ final class MountSources {
 
     private func operation(_ mount: PlannedMount) throws(SandboxError) -> MountOperation {
         switch mount {
+        case .image(let root, let path):
+            let source = try descriptors.shared("image:\(root):\(path)") { () throws(SandboxError) in
+                try image(root).source(path)
+            }
+            // As much of it as an agent without root must show: nothing of it may be uncovered.
+            return .bind(
+                source: source, target: path, readOnly: true, devices: false, recursive: geteuid() != 0)
         case .host(let path, let target, let recursive):
             let source = try descriptors.shared("host:" + path) { () throws(SandboxError) in
                 try open(path, OwnedDescriptor.pathOnly | O_NOFOLLOW, resolving: [])
@@ -45,12 +54,24 @@ final class MountSources {
             return .bind(
                 source: source, target: InsideView.normalise(target), readOnly: readOnly, devices: false,
                 recursive: true)
+        case .shared(let path, let target):
+            let source = try descriptors.shared("shared:" + path) { () throws(SandboxError) in
+                try open(path, OwnedDescriptor.pathOnly | O_DIRECTORY, resolving: [.noSymlinks, .noMagicLinks])
+            }
+            return .bind(source: source, target: target, readOnly: false, devices: false, recursive: false)
         case .device(let node):
             let source = try descriptors.shared("device:\(node)") { () throws(SandboxError) in try device(node) }
             // Read-only is the node, not the device: without it a program of uid 0 could change the host's node.
             return .bind(source: source, target: node.path, readOnly: true, devices: true, recursive: false)
         case .operation(let operation): return operation
         }
+    }
+
+    private func image(_ path: String) throws(SandboxError) -> ImageRoot {
+        if let image = images[path] { return image }
+        let image = try ImageRoot(path)
+        images[path] = image
+        return image
     }
 
     /// A directory that the agent made for the run. A job could have put a link where it once was, so no link is
@@ -125,6 +146,9 @@ struct AttemptFiles: ~Copyable {
                 code: "sandbox.attempt-exists", message: "The attempt in '\(path)' has been launched before.",
                 hint: "Adopt its warden, or start a new attempt.")
         }
+        // So that the last word is written also where the job has filled the disk. Where it cannot be had, the warden says
+        // so when it comes to it.
+        _ = linux_fallocate_keeping_size(file.rawValue, 64 << 10)
         return file
     }
 
@@ -139,6 +163,19 @@ struct AttemptFiles: ~Copyable {
                 hint: "Keep the state directory on a file system with Unix permissions.")
         }
         return file
+    }
+
+    /// A file of the agent's that everybody may read.
+    borrowing func show(_ name: String, _ content: [UInt8]) throws(SandboxError) {
+        let file = try create(name, O_TRUNC)
+        do {
+            try file.write(content)
+        } catch {
+            throw SandboxError(
+                code: "sandbox.log-unavailable",
+                message: "Cannot write '\(path)/\(name)': \(errorText(error.errno)).", hint: error.hint)
+        }
+        guard fchmod(file.rawValue, 0o444) == 0 else { throw .hostUnreadable("\(path)/\(name)", errno: errno) }
     }
 
     private borrowing func create(_ name: String, _ flags: Int32) throws(SandboxError) -> OwnedDescriptor {

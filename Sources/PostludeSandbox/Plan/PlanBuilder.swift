@@ -33,6 +33,8 @@ struct PlanBuilder {
             profile.network == .host || spec.steps.contains { $0.network == .host }
             ? canonicalPath("/etc/resolv.conf") : nil
 
+        let roots = try StepRoots(of: spec, prepared: prepared)
+
         // One visit as the submitter: what it may not reach on the host must not come within its reach inside.
         let found = try UserAccess.run(as: spec.user) { () throws(SandboxError) -> Found in
             rule.secrets = profile.hideInHome.compactMap { canonicalPath("\(spec.user.home)/\($0)") }
@@ -41,18 +43,24 @@ struct PlanBuilder {
                 paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)
             }
             let planner = MountPlanner(
-                template: prepared.layout, profile: profile, user: spec.user, directories: spec.directories,
+                template: MountLayout(), profile: profile, user: spec.user, directories: spec.directories,
                 working: paths.working, hidden: prepared.template.hidden, extras: prepared.template.extras,
                 state: state,
                 resolver: resolver, masked: masked, secrets: rule.secrets, owner: .current)
-            let shared = planner.shared()
-            let lookup = ProgramLookup(
-                view: shared.view, user: spec.user, given: spec.directories.working.map { InsideView.normalise($0) },
-                canonical: paths.working, base: paths.working ?? spec.directories.artifactsInside)
-            var found = Found(
-                paths: paths, planner: planner, mounts: shared.mounts, closing: planner.closing(after: shared))
+            var found = Found(paths: paths, generated: roots.generated)
             do throws(SandboxError) {
                 for step in spec.steps {
+                    let root: StepRoots.Root
+                    if let known = found.roots[step.rootDirectory] {
+                        root = known
+                    } else {
+                        root = try roots.root(step.rootDirectory, planner)
+                        found.roots[step.rootDirectory] = root
+                    }
+                    let lookup = ProgramLookup(
+                        view: root.view, image: root.image, user: spec.user,
+                        given: spec.directories.working.map { InsideView.normalise($0) }, canonical: paths.working,
+                        base: paths.working ?? spec.directories.artifactsInside)
                     let directory = try lookup.directory(of: step)
                     found.directories.append(directory)
                     found.programs.append(try lookup.program(of: step, in: directory))
@@ -68,9 +76,8 @@ struct PlanBuilder {
 
     private struct Found {
         var paths: StepPaths
-        var planner: MountPlanner
-        var mounts: [PlannedMount]
-        var closing: [PlannedMount]
+        var generated: [StepRoots.Generated]
+        var roots: [String?: StepRoots.Root] = [:]
         var programs: [String] = []
         var directories: [String] = []
     }
@@ -85,13 +92,16 @@ struct PlanBuilder {
         }
         let files = try AttemptFiles(directory: spec.directories.attempt)
         let journal = try descriptors.add(try files.journal())
-        let shared = try sources.operations(found.mounts)
-        let closing = try sources.operations(found.closing)
+        for file in found.generated { try files.show(file.name, Array(file.content.utf8)) }
         let program = try descriptors.shared("seccomp") { () throws(SandboxError) in try duplicate(seccomp) }
         let limits = LimitWrites(layout: layout)
         var steps: [StepPlan] = []
         for (index, step) in spec.steps.enumerated() {
-            let own = try sources.operations(found.planner.own(of: step, devices: spec.devices))
+            guard let root = found.roots[step.rootDirectory] else { continue }
+            let shared = try sources.operations(root.mounts)
+            let closing = try sources.operations(root.closing)
+            let granted = root.planner.own(of: step, devices: spec.devices)
+            let own = try sources.operations(granted)
             let outputs = (
                 try descriptors.add(try files.log("\(step.name).stdout.log", owner: spec.user)),
                 try descriptors.add(try files.log("\(step.name).stderr.log", owner: spec.user))
@@ -106,7 +116,10 @@ struct PlanBuilder {
                     deviceFilter: try filter(for: step, in: descriptors), standardOutput: outputs.0,
                     standardError: outputs.1, logBytes: UInt64(max(0, spec.profile.logBytes)),
                     usesHostNetwork: step.network == .host && spec.profile.network != .host,
-                    landlock: Self.landlock(spec.profile).rawValue))
+                    landlock: Self.landlock(spec.profile).rawValue,
+                    fileRules: FileRules.planned(
+                        shared: prepared.layout.mounts + root.mounts, own: granted, closing: root.closing),
+                    coreScheduling: spec.profile.coreScheduling))
         }
         let plan = LaunchPlan(
             attempt: "\(spec.attempt)", hostname: "postlude-\(spec.attempt.run.short)", journal: journal,
@@ -179,9 +192,9 @@ extension PlanBuilder {
         return InsideView.normalise(parent + plain[slash...])
     }
 
-    /// Scopes are for every step; one that shares the host's network needs them most.
+    /// For every step; one that shares the host's network needs the scopes most.
     static func landlock(_ profile: SandboxProfile) -> Landlock.Rules {
-        var rules: Landlock.Rules = [.ownAbstractSockets, .ownSignals]
+        var rules: Landlock.Rules = [.files, .truncation, .deviceCommands, .ownAbstractSockets, .ownSignals]
         if profile.listen == .none { rules.insert(.noTCPBind) }
         return rules
     }

@@ -7,6 +7,8 @@ import Synchronization
 /// What the root depends on that every attempt of a profile begins with, as the host is at one moment. Wardens make that
 /// root ahead; one whose template is no longer what the host and the profile say is not used.
 struct RootTemplate: Hashable, Sendable {
+    /// Whether it is a whole root of the host's, or only what all roots have.
+    let hasHost: Bool
     /// What the profile hides and shows, without links.
     let hidden: [String]
     let extras: [String]
@@ -38,7 +40,8 @@ struct RootTemplate: Hashable, Sendable {
     }
 
     /// - Throws: `sandbox.host-unreadable`, `sandbox.profile-path-missing`.
-    init(for profile: SandboxProfile, generation: UInt64) throws(SandboxError) {
+    init(for profile: SandboxProfile, generation: UInt64, hasHost: Bool = true) throws(SandboxError) {
+        self.hasHost = hasHost
         host = try HostRoot.read()
         hidden = profile.hide.compactMap(canonicalPath)
         extras = try Self.extras(of: profile)
@@ -51,11 +54,19 @@ struct RootTemplate: Hashable, Sendable {
     var network: SandboxProfile.Network { shape.network }
 
     /// The mounts and what they show.
-    func layout() -> MountLayout {
+    func layout() -> MountLayout { hasHost ? planner.layout() : planner.base() }
+
+    /// The host's root, on what the template has made.
+    func wholeHost() -> MountLayout {
+        var layout = layout()
+        if !hasHost { planner.addHost(to: &layout) }
+        return layout
+    }
+
+    private var planner: TemplatePlanner {
         TemplatePlanner(
             host: host, hidden: hidden, extras: extras, tmpBytes: shape.tmpBytes, tmpInodes: shape.tmpInodes,
-            shmBytes: shape.shmBytes, owner: .current, systemMounts: systemMounts
-        ).layout()
+            shmBytes: shape.shmBytes, owner: .current, systemMounts: systemMounts)
     }
 
     private static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {

@@ -57,6 +57,8 @@ extension StepPaths {
 /// Finds a step's program and directory as they will be inside; runs with the submitter's rights.
 struct ProgramLookup {
     var view: InsideView
+    /// The image whose root the step has; nil for the host's.
+    var image: ImageRoot?
     var user: UserIdentity
     /// The working directory as it was given and without links; steps may name paths below either.
     var given: String?
@@ -85,6 +87,15 @@ struct ProgramLookup {
             }
             guard status.st_mode & S_IFMT == S_IFDIR else { throw fail("it is not a directory", nil) }
             return path
+        case .image:
+            do throws(LinuxError) {
+                guard let image else { return path }
+                let found = try image.resolve(path)
+                guard found.status.st_mode & S_IFMT == S_IFDIR else { throw LinuxError("open", path, errno: ENOTDIR) }
+                return path
+            } catch {
+                throw fail(errorText(error.errno), "It must be a directory of the step's image.")
+            }
         }
     }
 
@@ -99,7 +110,7 @@ struct ProgramLookup {
             let path = translate(InsideView.normalise(name, relativeTo: directory))
             switch look(at: path) {
             case .found: return path
-            case .failed(let why): throw .programNotFound(name, step: step.name, why)
+            case .failed(let why): throw missing(name, step, why)
             }
         }
         return try search(name, for: step, in: directory)
@@ -123,7 +134,11 @@ struct ProgramLookup {
         }
         // A directory of PATH that an earlier step fills may still have it.
         if let later { return later }
-        throw .programNotFound(name, step: step.name, unreadable ?? "is in no directory of PATH (\(path))")
+        throw missing(name, step, unreadable ?? "is in no directory of PATH (\(path))")
+    }
+
+    private func missing(_ name: String, _ step: StepSpec, _ why: String) -> SandboxError {
+        .programNotFound(name, step: step.name, why, image: image == nil ? nil : step.image ?? "")
     }
 
     private enum Look {
@@ -138,6 +153,7 @@ struct ProgramLookup {
         case .runtime: return .found
         case .hidden: return .failed("is hidden by the sandbox profile")
         case .kernel: return .failed("is not a program")
+        case .image: return lookInImage(path)
         case .host: break
         }
         guard let target = canonicalPath(path) else {
@@ -148,6 +164,8 @@ struct ProgramLookup {
         case .runtime: return .found
         case .hidden: return .failed("is a link to '\(target)', which the sandbox profile hides")
         case .kernel: return .failed("is not a program")
+        // A link from the working directory to a file of the host, which may be another one in the image.
+        case .image: return .found
         case .host: break
         }
         var status = stat()
@@ -157,6 +175,24 @@ struct ProgramLookup {
             return .failed("cannot be executed by '\(user.name)': \(errorText(errno))")
         }
         return .found
+    }
+
+    private func lookInImage(_ path: String) -> Look {
+        guard let image else { return .failed(Self.missing) }
+        do throws(LinuxError) {
+            let found = try image.resolve(path)
+            switch view.region(of: found.path) {
+            case .runtime, .host: return .found
+            case .hidden: return .failed("is a link to '\(found.path)', which the sandbox profile hides")
+            case .kernel: return .failed("is not a program")
+            case .image: break
+            }
+            guard found.status.st_mode & S_IFMT == S_IFREG else { return .failed("is not a file") }
+            return found.mayExecute ? .found : .failed("may not be executed by '\(user.name)'")
+        } catch {
+            if error.errno == ENOENT || error.errno == ENOTDIR { return .failed(Self.missing) }
+            return .failed("cannot be reached: \(errorText(error.errno))")
+        }
     }
 
     /// Inside, the working directory is at its path without links.
@@ -173,11 +209,14 @@ extension SandboxError {
             hint: hint)
     }
 
-    static func programNotFound(_ name: String, step: String, _ why: String) -> SandboxError {
+    /// `image` is the name of the step's image, when it has one.
+    static func programNotFound(
+        _ name: String, step: String, _ why: String, image: String? = nil
+    ) -> SandboxError {
         SandboxError(
             code: "sandbox.program-not-found", message: "Step '\(step)' cannot start '\(name)': it \(why).",
-            hint:
-                "Name a program of the host or the working directory, or one that an init step makes in the artifacts."
+            hint: image.map { "Name a program of the image '\($0)', or one in the working directory or the artifacts." }
+                ?? "Name a program of the host or the working directory, or one that an init step makes in the artifacts."
         )
     }
 }

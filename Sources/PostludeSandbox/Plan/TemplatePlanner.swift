@@ -4,12 +4,16 @@ import PostludePlan
 
 /// One operation on the new root, its source still a path: what `PlanBuilder` opens and puts into the plan.
 enum PlannedMount: Hashable, Sendable {
+    /// A path of an image's root, at the same path inside; the first is where on the host that root is.
+    case image(String, path: String)
     /// A path of the host that the agent trusts, with what is mounted below it when `recursive`.
     case host(String, target: String, recursive: Bool = true)
     /// The submitter's working directory, opened with the submitter's rights.
     case working(target: String)
     /// A directory of the run, which no link may lead away from.
     case run(String, target: String, readOnly: Bool)
+    /// A directory that the agent's configuration shares with the step, writable as far as its user may write.
+    case shared(String, target: String)
     case device(DeviceNode)
     case operation(MountOperation)
 }
@@ -38,16 +42,31 @@ struct TemplatePlanner {
     var systemMounts: [String]?
 
     func layout() -> MountLayout {
+        var layout = base()
+        addHost(to: &layout)
+        return layout
+    }
+
+    /// What all roots have, whatever else is in them.
+    func base() -> MountLayout {
         var layout = MountLayout()
-        root(&layout)
+        system(&layout)
         kernel(&layout)
         temporary(&layout)
+        return layout
+    }
+
+    /// What makes the base a root of the host's.
+    func addHost(to layout: inout MountLayout) {
+        root(&layout)
+        layout.mounts.append(
+            tmpfs("/var/tmp", bytes: tmpBytes, inodes: tmpInodes, mode: 0o1777, noExec: false))
+        layout.view.set(.runtime, at: "/var/tmp")
         hide(&layout)
         for path in extras where layout.view.region(of: path) != .host {
             layout.mounts.append(.host(path, target: path))
             layout.view.set(.host, at: path)
         }
-        return layout
     }
 
     private static let kernelDirectories: Set<String> = ["proc", "dev", "sys", "tmp", "run"]
@@ -72,6 +91,9 @@ struct TemplatePlanner {
                 }
             }
         }
+    }
+
+    private func system(_ layout: inout MountLayout) {
         // Alone: the cgroup hierarchies, tracefs and whatever else is mounted there are none of a job's business. Where
         // they cannot be left out they are covered.
         layout.mounts.append(.host("/sys", target: "/sys", recursive: systemMounts != nil))
@@ -106,11 +128,8 @@ struct TemplatePlanner {
     }
 
     private func temporary(_ layout: inout MountLayout) {
-        for path in ["/tmp", "/var/tmp"] {
-            layout.mounts.append(
-                tmpfs(path, bytes: tmpBytes, inodes: tmpInodes, mode: 0o1777, noExec: false))
-            layout.view.set(.runtime, at: path)
-        }
+        layout.mounts.append(tmpfs("/tmp", bytes: tmpBytes, inodes: tmpInodes, mode: 0o1777, noExec: false))
+        layout.view.set(.runtime, at: "/tmp")
         layout.mounts.append(tmpfs("/run", bytes: 16 << 20, inodes: 4096, mode: 0o755, noExec: true))
         layout.view.set(.runtime, at: "/run")
     }

@@ -78,7 +78,9 @@ struct SeccompCompiler {
         let others = profile.passedOver.map(SyscallTable.look(up:)).compactMap { lookup -> Int32? in
             if case .number(let number) = lookup { number } else { nil }
         }
-        let highest = (resolved.map(\.number) + others).max() ?? 0
+        // A profile that allows what it does not name has reviewed nothing: there only what no kernel knows is unknown.
+        let reviewed = profile.defaultAction.isPermissive ? Self.beyondAllNumbers : 0
+        let highest = max(reviewed, (resolved.map(\.number) + others).max() ?? 0)
         let whole = try program(resolved, profile, highest)
         return Forms(
             whole: whole, short: try shortened(whole, resolved, profile, highest), unknownNames: unknown)
@@ -257,6 +259,9 @@ struct SeccompCompiler {
         }
         first += second
     }
+
+    /// Above the numbers of every kernel so far, which are below 500.
+    static let beyondAllNumbers: Int32 = 1023
 
     /// ENOSYS for every number above the last that was reviewed, so that programs fall back as on an older kernel.
     /// Other architectures and x32 numbers are left to what follows, which kills.

@@ -4,7 +4,8 @@ import Foundation
 ///
 /// Where rules for one call disagree, the most severe wins, in whatever order they stand, as between several filters:
 /// killing the process, killing the thread, a trap, an error (the first in the file of several), logging, allowing. What
-/// no rule names takes the default action, and numbers above the highest that the profile names give ENOSYS.
+/// no rule names takes the default action, and numbers above the highest that the profile names give ENOSYS; where
+/// the default allows, those above every kernel's do.
 struct SeccompProfile: Hashable, Sendable {
     enum Action: Hashable, Sendable {
         case allow

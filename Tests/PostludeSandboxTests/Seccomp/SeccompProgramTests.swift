@@ -151,6 +151,15 @@ import Testing
         }
     }
 
+    @Test func `what allows by default knows every kernel's numbers, and none above`() throws {
+        let all = try Self.subject(#"{"defaultAction": "SCMP_ACT_ALLOW"}"#)
+        for name in ["read", "write", "execve", "landlock_add_rule"] { #expect(try all.answer(name) == Self.allow) }
+        #expect(try all.answer(1023) == Self.allow && all.answer(1024) == Self.errno(38))
+        let one = try Self.subject(
+            #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO"}]}"#)
+        #expect(try one.answer("write") == Self.allow && one.answer("read") == Self.errno(1))
+    }
+
     @Test func `sockets follow the table of families`() throws {
         let denied = Self.errno(1)
         let (main, hook, notifier) = (try Self.shipped("main"), try Self.shipped("hook"), try Self.shipped("notifier"))

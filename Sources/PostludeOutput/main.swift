@@ -1,0 +1,3 @@
+import Glibc
+
+exit(OutputCommand(arguments: Array(CommandLine.arguments.dropFirst())).run())

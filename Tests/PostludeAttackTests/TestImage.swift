@@ -1,0 +1,1 @@
+../PostludeEngineTests/TestImage.swift
