@@ -50,7 +50,7 @@ let tests: [Target] = [
     test(
         "PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", "CLinux", logging],
         excluding: ["Receivers"]),
-    test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux"]),
+    test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux", "PostludeReports"]),
     .testTarget(
         name: "PostludeAttackTests",
         dependencies: [
