@@ -1,6 +1,9 @@
 extension Run {
     /// Wardens an attempt is given before its launch counts as failed.
     static let maxLaunches = 3
+    /// How many agents may end while they launch an attempt. That is no fault of the attempt's, unless it is what ends
+    /// them: then it must not end every agent that comes after.
+    static let maxCutOffs = 10
 
     /// Decides what an event means for a run. Pure: the caller stores the transition and performs its effects.
     ///
@@ -71,7 +74,7 @@ extension Run {
                     conditions: [RunCondition(status: status, reason: word, message: reason, at: time)]))
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: waiting.attempt - 1, at: time)
-        case .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt),
+        case .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt, _),
             .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
             .evicted(let attempt, _), .handedBack(let attempt, _):
             return .ignore(attempt < waiting.attempt ? .staleAttempt : .notApplicable)
@@ -92,13 +95,14 @@ extension Run {
             return .accept(
                 Transition(
                     .running(active), conditions: [RunCondition(status: .running, reason: "MainStarted", at: time)]))
-        case .neverAccepted:
-            guard active.launches < maxLaunches else {
-                let message = "\(active.launches) wardens died before they took the plan."
+        case .neverAccepted(_, let agentEnded):
+            guard let again = again(active, agentEnded: agentEnded) else {
+                let message =
+                    agentEnded
+                    ? "\(maxCutOffs) agents ended while they launched it."
+                    : "\(maxLaunches) wardens died before they took the plan."
                 return end(active, Outcome(.failed, reason: "LaunchFailed", message: message), mayRetry: true, at: time)
             }
-            var again = active
-            again.launches += 1
             return .accept(Transition(.launching(again), effects: [Effect(.launch, attempt: active.attempt)]))
         case .launchFailed(_, let code, let message):
             let outcome = Outcome(.failed, reason: "LaunchFailed", message: "\(code): \(message)")
@@ -114,6 +118,17 @@ extension Run {
             .childrenEnded, .waiting, .placed, .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
+    }
+
+    /// The attempt with one launch more, if it may have one.
+    private static func again(_ active: Active, agentEnded: Bool) -> Active? {
+        var again = active
+        if agentEnded {
+            again.cutOffs += 1
+            return again.cutOffs < maxCutOffs ? again : nil
+        }
+        again.launches += 1
+        return again.launches <= maxLaunches ? again : nil
     }
 
     private static func decideStarted(

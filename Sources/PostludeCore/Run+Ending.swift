@@ -2,7 +2,7 @@ extension Run {
     /// Whether the event tells of another attempt than the current one.
     static func lateness(of event: Event, for active: Active) -> Ignored? {
         switch event {
-        case .placed(let attempt, _), .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt),
+        case .placed(let attempt, _), .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt, _),
             .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
             .evicted(let attempt, _), .handedBack(let attempt, _):
             attempt == active.attempt ? nil : .staleAttempt

@@ -91,14 +91,28 @@ public enum Run {
         public var attempt: Int
         public var terms: Terms
         public var lease: Lease
-        /// How many wardens this attempt was given; more than one only when a warden died before it took the plan.
+        /// How many wardens this attempt was given, those aside that left with their agent; more than one only when a
+        /// warden died before it took the plan.
         public var launches: Int
+        /// How many agents ended before the warden that they had given it took the plan.
+        public var cutOffs: Int
 
-        public init(attempt: Int, terms: Terms, lease: Lease, launches: Int = 1) {
+        public init(attempt: Int, terms: Terms, lease: Lease, launches: Int = 1, cutOffs: Int = 0) {
             self.attempt = attempt
             self.terms = terms
             self.lease = lease
             self.launches = launches
+            self.cutOffs = cutOffs
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            attempt = try container.decode(Int.self, forKey: .attempt)
+            terms = try container.decode(Terms.self, forKey: .terms)
+            lease = try container.decode(Lease.self, forKey: .lease)
+            launches = try container.decode(Int.self, forKey: .launches)
+            // Absent from what earlier agents wrote.
+            cutOffs = try container.decodeIfPresent(Int.self, forKey: .cutOffs) ?? 0
         }
     }
 

@@ -31,6 +31,7 @@ extension Engine {
         for attempt in try await store.liveAttempts() {
             guard let warden = try identity(attempt) else { continue }
             logger.notice("attempt adopted", metadata: ["attempt": "\(attempt.id)", "pid": "\(warden.pid)"])
+            inbox.inherit(warden)
             inbox.watch(attempt.id, warden)
         }
         Failpoint.reach(.attemptsAdopted)

@@ -65,7 +65,8 @@ extension Engine {
         let loss: Run.Loss = sandbox.isOfThisBoot(warden) ? .warden : .node
         let applied = try await persistently {
             try await self.recordEviction(of: attempt)
-            return try await self.store.wardenEnded(text, of: attempt, with: loss, at: .now)
+            return try await self.store.wardenEnded(
+                text, of: attempt, with: loss, agentEnded: self.inbox.isInherited(warden), at: .now)
         }
         take(applied, of: attempt.run)
     }

@@ -27,6 +27,8 @@ final class Inbox: Sendable {
         var waiting: [RunID: [OwedEffect]] = [:]
         var known: Set<Int64> = []
         var watched: [WardenIdentity: AttemptID] = [:]
+        /// Wardens that a former agent made, as long as they are watched.
+        var inherited: Set<WardenIdentity> = []
         /// Why attempts were killed, as long as the disk was too full to write that down.
         var evictions: [AttemptID: Eviction] = [:]
         var isRefilling = false
@@ -87,6 +89,11 @@ final class Inbox: Sendable {
         }
     }
 
+    /// Notes that a former agent made the warden; to be called before it is watched.
+    func inherit(_ warden: WardenIdentity) { lanes.withLock { _ = $0.inherited.insert(warden) } }
+
+    func isInherited(_ warden: WardenIdentity) -> Bool { lanes.withLock { $0.inherited.contains(warden) } }
+
     /// Watches the attempt unless its warden is watched already.
     func watch(_ attempt: AttemptID, _ warden: WardenIdentity) {
         let isNew = lanes.withLock { lanes in
@@ -102,6 +109,7 @@ final class Inbox: Sendable {
     func stopWatching(_ warden: WardenIdentity) {
         let ended = lanes.withLock { lanes in
             lanes.watched[warden] = nil
+            lanes.inherited.remove(warden)
             return lanes.watched.isEmpty ? lanes.lastWatched : nil
         }
         ended?.finish()

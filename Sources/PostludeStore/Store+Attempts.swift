@@ -84,9 +84,10 @@ extension Store {
     }
 
     /// Tells the run that its warden has ended without a last word; of a warden that is no longer the attempt's nothing
-    /// follows.
+    /// follows. `agentEnded` says that the agent that had made it is another one and was gone before it.
     public func wardenEnded(
-        _ warden: String, of attempt: AttemptID, with loss: Run.Loss = .warden, at time: Timestamp
+        _ warden: String, of attempt: AttemptID, with loss: Run.Loss = .warden, agentEnded: Bool = false,
+        at time: Timestamp
     ) async throws -> Applied<Run.Decision> {
         try await transact(.wardenLost, at: time) { transaction in
             guard let stored = try StoredAttempt.fetch(transaction.db, attempt), stored.warden == warden else {
@@ -96,7 +97,8 @@ extension Store {
             return try transaction.apply(
                 // After a reboot a journal that says nothing means nothing: it may not have been on disk yet.
                 stored.hasAccepted || loss == .node
-                    ? .wardenLost(attempt: number, loss) : .neverAccepted(attempt: number),
+                    ? .wardenLost(attempt: number, loss)
+                    : .neverAccepted(attempt: number, agentEnded: agentEnded),
                 to: attempt.run)
         }
     }

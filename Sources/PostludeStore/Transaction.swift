@@ -114,7 +114,7 @@ struct Transaction {
         case .accepted(let attempt):
             try db.run(
                 "UPDATE attempts SET accepted_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
-        case .neverAccepted(let attempt):
+        case .neverAccepted(let attempt, _):
             try db.run("UPDATE attempts SET warden = NULL WHERE run = ? AND number = ?", [id, attempt])
         case .ended(let attempt, _), .wardenLost(let attempt, _), .launchFailed(let attempt, _, _):
             try db.run(

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import PostludeCore
@@ -174,6 +175,36 @@ import Testing
             throw UnexpectedDecision()
         }
         #expect(outcome.reason == "LaunchFailed")
+    }
+
+    /// Else three restarts of the agent at a bad moment would fail a run that has done nothing.
+    @Test func `an agent that ends while it launches takes no launch away, but ten have tried enough`() throws {
+        var state = Run.State.launching(Run.Active(attempt: 2, terms: RunSamples.terms, lease: RunSamples.lease))
+        for number in 1..<10 {
+            let event = Run.Event.neverAccepted(attempt: 2, agentEnded: true)
+            guard case .accept(let transition) = Run.decide(state, event, at: .zero) else { throw UnexpectedDecision() }
+            #expect(transition.effects == [Run.Effect(.launch, attempt: 2)])
+            state = transition.state
+            guard case .launching(let active) = state else { throw UnexpectedDecision() }
+            #expect(active.launches == 1 && active.cutOffs == number)
+        }
+        guard case .finish(let outcome) = try outcome(state, .neverAccepted(attempt: 2, agentEnded: true)).next else {
+            throw UnexpectedDecision()
+        }
+        #expect(outcome.reason == "LaunchFailed" && outcome.message == "10 agents ended while they launched it.")
+        guard case .accept = Run.decide(state, .neverAccepted(attempt: 2), at: .zero) else {
+            throw UnexpectedDecision()
+        }
+    }
+
+    @Test func `an attempt that an earlier agent wrote down has no cut offs`() throws {
+        let active = Run.Active(attempt: 2, terms: RunSamples.terms, lease: RunSamples.lease, cutOffs: 3)
+        #expect(try JSONDecoder().decode(Run.Active.self, from: JSONEncoder().encode(active)) == active)
+        var object = try #require(
+            JSONSerialization.jsonObject(with: JSONEncoder().encode(active)) as? [String: Any])
+        object["cutOffs"] = nil
+        let old = try JSONDecoder().decode(Run.Active.self, from: JSONSerialization.data(withJSONObject: object))
+        #expect(old == Run.Active(attempt: 2, terms: RunSamples.terms, lease: RunSamples.lease))
     }
 
     @Test func `a device that is still held is quarantined, and the run finishes regardless`() {

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import PostludeCore
 import PostludeStore
+import PostludeSandbox
 import Testing
 
 @testable import PostludeEngine
@@ -123,6 +124,37 @@ struct EngineRecoveryTests {
                 #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
                 #expect(detail.attempts.count == 1)
             }
+        }
+    }
+
+    /// P4: what agents do to themselves is no fault of the run that they were launching.
+    @Test func `a launch that more agents cut off than wardens may die is done by the next agent`() async throws {
+        let node = try TestNode()
+        var launched: (attempt: AttemptID, warden: WardenIdentity)?
+        for _ in 0..<5 {
+            let engine = try node.engine()
+            try await engine.recover()
+            let attempt: AttemptID
+            if let launched {
+                attempt = launched.attempt
+                await engine.watch(attempt, launched.warden)
+            } else {
+                attempt = AttemptID(run: try await node.submit(.script("true"), to: engine), number: 1)
+            }
+            #expect(try await engine.store.owedEffects().contains { $0.effect.kind == .launch })
+            let warden = try engine.sandbox.reserve(for: SandboxProfile(name: "main", seccomp: "main"))
+            let text = try Engine.text(warden)
+            #expect(try await engine.store.bind(attempt, warden: text, steps: [], baselines: [:]) == .bound)
+            engine.sandbox.cancel(warden)
+            await engine.sandbox.awaitExit(of: warden)
+            try engine.store.close()
+            launched = (attempt, warden)
+        }
+        let id = try #require(launched).attempt.run
+        try await node.running { engine in
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+            #expect(detail.attempts.count == 1)
         }
     }
 
