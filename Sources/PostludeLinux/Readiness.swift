@@ -161,6 +161,12 @@ public func waitReadable(_ descriptor: Int32, milliseconds: Int32) throws(LinuxE
     try waitFor(descriptor, events: Int16(POLLIN), milliseconds: milliseconds)
 }
 
+/// poll(2) of several descriptors for reading, until one of them is readable or was hung up.
+public func waitReadable(anyOf descriptors: [Int32]) throws(LinuxError) {
+    var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    _ = try retrying("poll") { poll(&entries, nfds_t(entries.count), -1) }
+}
+
 /// poll(2) of one descriptor for POLLPRI, which cgroup.events raises when it changes after it was read.
 public func waitPriority(_ descriptor: Int32, milliseconds: Int32) throws(LinuxError) -> Bool {
     try waitFor(descriptor, events: Int16(POLLPRI), milliseconds: milliseconds)

@@ -47,7 +47,7 @@ final class Launcher {
         try stage(.clone) { () throws(LinuxError) in
             try PacketSocket.send(numbers.withUnsafeBytes { Array($0) }, to: channel.rawValue)
         }
-        guard let answer = StepMessage.receive(from: channel.rawValue) else {
+        guard let answer = try answer() else {
             throw SetupFailure(stage: .clone, errno: ECHILD)
         }
         guard answer.kind == .launched else {
@@ -56,6 +56,16 @@ final class Launcher {
         let descriptor = OwnedDescriptor(adopting: Int32(bitPattern: answer.index))
         return ParkedStep(
             pid: answer.value, process: ProcessDescriptor(adopting: descriptor), control: control.reader)
+    }
+
+    /// What it says; nil when it has ended without a word. Its end of the channel is in our table too, so that its death
+    /// closes nothing: without a look at the process we would wait for ever.
+    private func answer() throws(SetupFailure) -> StepMessage? {
+        try stage(.clone) { () throws(LinuxError) in
+            try waitReadable(anyOf: [channel.rawValue, process.descriptor.rawValue])
+            guard try waitReadable(channel.rawValue, milliseconds: 0) else { return nil }
+            return StepMessage.receive(from: channel.rawValue)
+        }
     }
 
     /// Waits for its end; it ends right after `park`.

@@ -105,6 +105,32 @@ struct HoldTests {
         return (harness, plan, out + "/ran")
     }
 
+    /// Launchers are killed by chance here, or by whoever kills all processes of that name. Many of them wait for their turn
+    /// for a while, so that some are met.
+    @Test func `a launcher that is killed fails the set-up and never leaves the warden waiting`() throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        var killed = 0
+        while killed < 3, ContinuousClock.now < deadline {
+            let steps =
+                (0..<20).map { ("init-\($0)", StepPlan.Role.initialize, "true") } + [("main", .main, "echo ran")]
+            let harness = try held(steps)
+            guard harness.layout.isHybrid else { return }
+            let wait = ContinuousClock.now + .milliseconds(200)
+            var last: Int32?
+            while last == nil, ContinuousClock.now < wait {
+                let pids = try readText(harness.unifiedPath + "/warden/cgroup.procs").split(separator: "\n")
+                last = pids.compactMap { Int32($0) }.last { $0 != harness.pid }
+            }
+            if let last { kill(last, SIGKILL) }
+            harness.closeControl()
+            let outcome = try Outcome(try harness.finish(), harness)
+            #expect(outcome.end == .code(0), "the warden waits for ever")
+            #expect(outcome.journal.isEmpty && outcome.output.isEmpty)
+            if last != nil { killed += 1 }
+        }
+        #expect(killed > 0)
+    }
+
     @Test func `another word than start starts nothing`() throws {
         let harness = try held([("main", .main, "echo ran")])
         try harness.waitUntilReady("main")
