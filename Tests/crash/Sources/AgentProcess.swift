@@ -31,13 +31,15 @@ final class AgentProcess {
         var argv = arguments.map { strdup($0) } + [nil]
         var envp = environment.map { strdup($0) } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
-        var pid: pid_t = 0
-        let failure = posix_spawn(&pid, "\(stage.programs)/postluded", &actions, nil, &argv, &envp)
-        guard failure == 0 else {
-            close(pair[0])
-            throw CrashError("cannot start \(stage.programs)/postluded: \(String(cString: strerror(failure)))")
+        pid = try reaper.starting {
+            var pid: pid_t = 0
+            let failure = posix_spawn(&pid, "\(stage.programs)/postluded", &actions, nil, &argv, &envp)
+            guard failure == 0 else {
+                close(pair[0])
+                throw CrashError("cannot start \(stage.programs)/postluded: \(String(cString: strerror(failure)))")
+            }
+            return pid
         }
-        self.pid = pid
         readiness = pair[0]
     }
 

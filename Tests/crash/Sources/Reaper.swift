@@ -6,7 +6,13 @@ import Synchronization
 /// Takes the place of init for everything that a killed agent leaves: its orphans become children of this process, so
 /// that none is missed, and their ends are taken as soon as they come.
 final class Reaper: Sendable {
-    private let ends = Mutex<[pid_t: Int32]>([:])
+    private struct Children {
+        /// Those whose ends are asked for; the ends of orphans are not kept, for their numbers come again.
+        var own: Set<pid_t> = []
+        var ends: [pid_t: Int32] = [:]
+    }
+
+    private let state = Mutex(Children())
 
     /// PR_SET_CHILD_SUBREAPER of <sys/prctl.h>.
     private static let becomeSubreaper: Int32 = 36
@@ -24,17 +30,24 @@ final class Reaper: Sendable {
                     usleep(2000)
                     continue
                 }
-                ends.withLock { $0[pid] = status }
+                state.withLock { state in if state.own.remove(pid) != nil { state.ends[pid] = status } }
             }
         }
         thread.start()
     }
 
-    /// The wait status of a child that has ended; given once.
-    func end(of pid: pid_t) -> Int32? { ends.withLock { $0.removeValue(forKey: pid) } }
+    /// Calls `body`, which starts a process and returns its number; the process's end is kept until it is asked for.
+    func starting(_ body: () throws -> pid_t) rethrows -> pid_t {
+        // Nobody takes an end while it is under way, so none comes before it is known whose it is.
+        try state.withLock { state in
+            let pid = try body()
+            state.own.insert(pid)
+            return pid
+        }
+    }
 
-    /// Forgets the ends of orphans, for their numbers come again.
-    func forgetOthers() { ends.withLock { $0.removeAll() } }
+    /// The wait status of a process started that way that has ended; given once.
+    func end(of pid: pid_t) -> Int32? { state.withLock { $0.ends.removeValue(forKey: pid) } }
 
     /// What is left of all agents: children of ours that still live.
     var children: [pid_t] {

@@ -67,7 +67,6 @@ final class Round {
             complain("processes are left: \(reaper.children)")
         }
         try await checkCgroups()
-        reaper.forgetOthers()
         let acknowledged = feeder.state.withLock { $0.acknowledged }
         violations += try Checks(stage, wardensDied: wardensDied, acknowledged: acknowledged).run()
         await end()
