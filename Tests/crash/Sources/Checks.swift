@@ -76,7 +76,8 @@ struct Checks {
         }
     }
 
-    static let losses: Set = ["WardenLost", "LaunchFailed"]
+    /// The last one is that of a launcher, which counts among the wardens, killed while it had a step to set up.
+    static let losses: Set = ["WardenLost", "LaunchFailed", "SandboxSetupFailed"]
 
     // MARK: P4, and nothing twice
 
