@@ -10,11 +10,11 @@ DESTDIR ?=
 RELEASE := -c release --static-swift-stdlib
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help build run test test-host test-api test-fuzz test-guest crash bench format lint install clean setup setup-test setup-guest setup-bench
+.PHONY: help build run test test-host test-api test-crash test-fuzz test-guest crash bench format lint install clean setup setup-test setup-guest setup-bench
 
 help:
 	@echo "make run       run Examples/digits through real sandboxes, and show what became of it"
-	@echo "make test      every test, on this host and in a guest with pure cgroup v2, the API by schemathesis, 20 s of fuzzing"
+	@echo "make test      every test, on this host and in a guest with pure cgroup v2, the API by schemathesis, 100 kills, 20 s of fuzzing"
 	@echo "make crash     kill agents and wardens ROUNDS times (5000) under load, and check what is left"
 	@echo "make bench     the benchmark table (README.md)"
 	@echo "make format    format the sources; make lint only looks"
@@ -39,14 +39,18 @@ build: setup
 run: build
 	Examples/digits/run.sh
 
-test: test-host test-api test-fuzz test-guest
-	@cat .build/test/host.closing .build/test/api.closing .build/test/guest.closing .build/test/fuzz.closing
+test: test-host test-api test-crash test-fuzz test-guest
+	@cat .build/test/host.closing .build/test/api.closing .build/test/crash.closing .build/test/guest.closing \
+		.build/test/fuzz.closing
 
 test-host: setup-test
 	@.ci/test-host $(SWIFT)
 
 test-api: setup-test
 	@.ci/test-api $(SWIFT)
+
+test-crash: setup
+	@.ci/test-crash $(SWIFT)
 
 test-fuzz: setup
 	@.ci/test-fuzz $(SWIFT)

@@ -13,7 +13,8 @@ struct Places {
 struct Agent {
     let configuration: String
     let socket: String
-    let pid: pid_t
+    private let programs: String
+    private(set) var pid: pid_t
 
     /// Lets the command line start the agent, as a user would.
     init(places: Places, directory: String) throws {
@@ -34,9 +35,23 @@ struct Agent {
               - {id: accelerator0, class: example.com/accelerator, nodes: [\(device)]}
 
             """, to: configuration)
-        _ = try Child(arguments: ["\(places.programs)/postlude", "devices", "--config", configuration]).run()
+        programs = places.programs
+        (pid, _) = try Agent.start(programs, configuration)
+    }
+
+    /// Kills it; nanoseconds from a command that starts it again until that has its answer.
+    mutating func restart() throws -> Int64 {
+        kill(pid, SIGKILL)
+        while kill(pid, 0) == 0 { usleep(1000) }
+        let took: Int64
+        (pid, took) = try Agent.start(programs, configuration)
+        return took
+    }
+
+    private static func start(_ programs: String, _ configuration: String) throws -> (pid: pid_t, took: Int64) {
+        let took = try Child(arguments: ["\(programs)/postlude", "devices", "--config", configuration]).run()
         guard let found = Agent.find(configuration) else { throw BenchmarkError("the agent is not there") }
-        pid = found
+        return (found, took)
     }
 
     /// The process that has this configuration in its arguments.
