@@ -37,7 +37,7 @@ let tests: [Target] = [
         "PostludeSandboxTests",
         ["PostludeSandbox", "PostludeDevices", "PostludeCore", "PostludePlan", "PostludeLinux"]),
     test("PostludeDevicesTests", ["PostludeDevices", "PostludeCore", "CLinux"]),
-    test("PostludeStoreTests", ["PostludeStore", "PostludeCore", grdb]),
+    test("PostludeStoreTests", ["PostludeStore", "PostludeCore", grdb], excluding: ["Fixtures"]),
     test(
         "PostludeEngineTests",
         [

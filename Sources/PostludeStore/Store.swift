@@ -27,6 +27,8 @@ public final class Store: Sendable {
     }
 
     public let directory: String
+    /// Whether all of the database was looked at when it was opened; false for a large one on a slow disk.
+    public let isChecked: Bool
     let pool: DatabasePool
     let commits: CommitQueue
     let node = Mutex<Node?>(nil)
@@ -40,7 +42,9 @@ public final class Store: Sendable {
     ///
     /// Throws `StoreError`: `store.already-in-use` when another agent has the directory, `store.newer-schema`,
     /// `store.corrupt`, `store.disk-full`, `store.unusable`.
-    public init(directory: String) throws {
+    public convenience init(directory: String) throws { try self.init(directory: directory, Schema.migrator) }
+
+    init(directory: String, _ migrator: DatabaseMigrator, checkedFor patience: Duration = StartCheck.patience) throws {
         self.directory = directory
         try Store.makeDirectory(directory, mode: 0o755)
         // Other users may look up their own artifacts below the directory, but never read the database.
@@ -55,13 +59,13 @@ public final class Store: Sendable {
             configuration.busyMode = .timeout(5)
             // What a failed write takes back is remembered in memory: as a file, it is made anew in each transaction.
             configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA temp_store = MEMORY") }
-            pool = try DatabasePool(path: "\(directory)/store/postlude.sqlite", configuration: configuration)
+            try StartCheck.refuseEmptied(directory)
+            try Store.upgrade(directory, migrator)
+            pool = try DatabasePool(path: Store.databasePath(directory), configuration: configuration)
             // GRDB takes NORMAL for a pool; what a caller was told is stored must survive a power cut.
             try pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
-            let migrator = Schema.migrator
             if try pool.read(migrator.hasBeenSuperseded) { throw StoreError.newerSchema(directory) }
-            let finding = try pool.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
-            if let finding, finding != "ok" { throw StoreError.corrupt(directory, finding) }
+            isChecked = try StartCheck.run(pool, directory, for: patience)
             try migrator.migrate(pool)
         } catch let error as DatabaseError
             where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT

@@ -39,12 +39,14 @@ final class SmallDisk: Sendable {
         rmdir(path)
     }
 
-    /// Takes all space that is left.
-    func fill() throws {
+    /// Takes all space that is left, but for so many pages.
+    func fill(leaving pages: Int = 0) throws {
         let file = open("\(path)/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { close(file) }
         let page = [UInt8](repeating: 1, count: 4096)
         while write(file, page, page.count) > 0 {}
+        var status = stat()
+        if pages > 0, fstat(file, &status) == 0 { ftruncate(file, max(0, status.st_size - off_t(pages * 4096))) }
     }
 
     func free() { unlink("\(path)/filler") }
