@@ -237,6 +237,11 @@ extension Transaction {
         switch report {
         case .accepted:
             recorded.hasAccepted = true
+            // Also of a run that is being stopped, which has no other use for it: once its warden has the plan, programs may
+            // have run.
+            try db.run(
+                "UPDATE attempts SET accepted_at = COALESCE(accepted_at, ?) WHERE run = ? AND number = ?",
+                [at.microseconds, run.description, attempt.number])
             _ = try apply(.accepted(attempt: attempt.number), to: run)
         case .stepStarted(let step, let pid, let receipt, let time):
             let role = try self.role(of: step, attempt)

@@ -111,17 +111,13 @@ struct Transaction {
                     (SELECT last_transition FROM conditions WHERE run = ? AND status = 'queued'
                      ORDER BY position DESC LIMIT 1), ?)
                 """, [id, attempt, id, at.microseconds])
-        case .accepted(let attempt):
-            try db.run(
-                "UPDATE attempts SET accepted_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
         case .neverAccepted(let attempt, _):
             try db.run("UPDATE attempts SET warden = NULL WHERE run = ? AND number = ?", [id, attempt])
         case .ended(let attempt, _), .wardenLost(let attempt, _), .launchFailed(let attempt, _, _):
             try db.run(
                 "UPDATE attempts SET ended_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
-            .childrenEnded, .waiting, .mainStarted, .stopRequested, .evicted,
-            .handedBack:
+            .childrenEnded, .waiting, .accepted, .mainStarted, .stopRequested, .evicted, .handedBack:
             break
         }
     }

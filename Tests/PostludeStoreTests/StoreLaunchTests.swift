@@ -45,6 +45,24 @@ import Testing
         #expect(outcome.status == .failed && outcome.reason == "NodeReboot")
     }
 
+    /// P1: who may have started programs is not forgotten, so that the hand-back looks after them.
+    @Test func `that a warden took the plan counts also when the run was asked to stop before`() async throws {
+        let directory = try TemporaryDirectory()
+        let (store, attempt, launch) = try await launching(directory)
+        _ = try await store.bind(attempt, warden: "w", steps: [("main", .main)], baselines: [:])
+        #expect(try await store.completeLaunch(launch, boundTo: "w"))
+        _ = try await store.apply(.stopRequested(by: "ada"), to: attempt.run, at: Sample.time(1))
+        _ = try await store.record([(0, .accepted(at: Sample.time(1)))], of: attempt, at: Sample.time(2))
+        _ = try await store.wardenEnded("w", of: attempt, at: Sample.time(3))
+        #expect(try await store.attempt(attempt)?.warden == "w")
+        let run = try #require(try await store.run(attempt.run))
+        guard case .processing(_, let ending) = run.state, case .finish(let outcome) = ending.next else {
+            Issue.record("\(run.state)")
+            return
+        }
+        #expect(outcome.status == .stopped && outcome.reason == "WardenLost")
+    }
+
     @Test func `the end of a former warden is not taken for the end of the present one`() async throws {
         let directory = try TemporaryDirectory()
         let (store, attempt, _) = try await launching(directory)
