@@ -28,6 +28,9 @@ func test(_ name: String, _ dependencies: [Target.Dependency], excluding: [Strin
 let tests: [Target] = [
     test("ArchitectureTests", []),
     test("PostludeCoreTests", ["PostludeCore"]),
+    // Walks through some hundred thousand states, which takes minutes when it is not optimised.
+    .testTarget(
+        name: "PostludeModelTests", dependencies: ["PostludeCore"], swiftSettings: house + [.unsafeFlags(["-O"])]),
     test("PostludeSpecTests", ["PostludeSpec", "PostludeCore"], excluding: ["Corpus", "Fixtures", "Oracle"]),
     test("PostludePlanTests", ["PostludePlan"]),
     test("PostludeFailpointsTests", ["PostludeFailpoints"]),
