@@ -24,7 +24,7 @@ extension Engine {
                 }
                 group.addTask {
                     for await _ in journal.changes() {
-                        if await reader.drain() { return .ended }
+                        if await reader.drain() == .ended { return .ended }
                         if Task.isCancelled { return .cancelled }
                     }
                     // Without news from the file system the warden's own end is still to come.
@@ -36,8 +36,10 @@ extension Engine {
                 return first
             }
             // A warden writes its last record before it ends, so what is in the journal now is all there will be.
-            guard word == .wardenGone, await !reader.drain(), !Task.isCancelled else { return }
-            try await wardenGone(warden, of: attempt)
+            guard word == .wardenGone else { return }
+            let last = await reader.drain()
+            guard last != .ended, !Task.isCancelled else { return }
+            try await wardenGone(warden, of: attempt, journalRead: last == .open)
         } catch {
             logger.error(
                 "an attempt cannot be watched", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
@@ -50,7 +52,8 @@ extension Engine {
         await sandbox.awaitExit(of: warden)
         guard !Task.isCancelled else { return }
         do {
-            try await wardenGone(warden, of: attempt)
+            // No plan is sent before there is a directory for the journal.
+            try await wardenGone(warden, of: attempt, journalRead: paths.lacks(attempt))
         } catch {
             logger.error(
                 "a lost attempt cannot be ended", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
@@ -58,7 +61,7 @@ extension Engine {
     }
 
     /// Tells the run, unless the attempt has another warden by now.
-    private func wardenGone(_ warden: WardenIdentity, of attempt: AttemptID) async throws {
+    private func wardenGone(_ warden: WardenIdentity, of attempt: AttemptID, journalRead: Bool) async throws {
         guard let stored = try await store.attempt(attempt), let text = stored.warden,
             try identity(stored) == warden
         else { return }
@@ -66,7 +69,8 @@ extension Engine {
         let applied = try await persistently {
             try await self.recordEviction(of: attempt)
             return try await self.store.wardenEnded(
-                text, of: attempt, with: loss, agentEnded: self.inbox.isInherited(warden), at: .now)
+                text, of: attempt, with: loss, agentEnded: self.inbox.isInherited(warden), journalRead: journalRead,
+                at: .now)
         }
         take(applied, of: attempt.run)
     }
@@ -90,6 +94,14 @@ extension Engine {
 
 /// Takes reports from a journal to the store, each once.
 private actor JournalReader {
+    enum News {
+        /// The attempt's end was among it.
+        case ended
+        case open
+        /// Nobody knows: the journal could not be read, or not be taken over.
+        case unreadable
+    }
+
     private let journal: AttemptJournal
     private let attempt: AttemptID
     private let engine: Engine
@@ -102,11 +114,11 @@ private actor JournalReader {
         self.engine = engine
     }
 
-    /// Whether the attempt's end was among what was taken. The store passes over what it has already.
-    func drain() async -> Bool {
+    /// Takes what is new. The store passes over what it has already.
+    func drain() async -> News {
         do {
             let reports = try journal.reports(from: next)
-            guard let last = reports.last, !hasEnded else { return hasEnded }
+            guard let last = reports.last, !hasEnded else { return hasEnded ? .ended : .open }
             Failpoint.reach(.journalRead)
             let (engine, attempt, noticed) = (engine, attempt, Timestamp.now)
             let message = reports.contains { $0.report.isFailure } ? engine.message(of: attempt) : nil
@@ -121,13 +133,13 @@ private actor JournalReader {
             next = max(next, last.sequence + 1)
             hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }
             if applied.result.mainStarted || applied.result.hasEnded { engine.inbox.refillPool() }
-            return hasEnded
+            return hasEnded ? .ended : .open
         } catch is CancellationError {
-            return false
+            return .unreadable
         } catch {
             engine.logger.error(
                 "a journal cannot be taken over", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
-            return false
+            return .unreadable
         }
     }
 }

@@ -20,6 +20,9 @@ struct RunPaths: Sendable {
         "\(attempt(id))/\(step).\(stream.rawValue).log"
     }
 
+    /// Whether an attempt's directory was never made.
+    func lacks(_ id: AttemptID) -> Bool { access(attempt(id), F_OK) != 0 && errno == ENOENT }
+
     /// Makes what all runs share.
     func prepare() throws {
         for (path, mode) in [(stateDirectory, mode_t(0o755)), (runs, 0o711)] {

@@ -84,10 +84,11 @@ extension Store {
     }
 
     /// Tells the run that its warden has ended without a last word; of a warden that is no longer the attempt's nothing
-    /// follows. `agentEnded` says that the agent that had made it is another one and was gone before it.
+    /// follows. `agentEnded` says that the agent that had made it is another one and was gone before it; `journalRead` that
+    /// all it wrote is known.
     public func wardenEnded(
         _ warden: String, of attempt: AttemptID, with loss: Run.Loss = .warden, agentEnded: Bool = false,
-        at time: Timestamp
+        journalRead: Bool = true, at time: Timestamp
     ) async throws -> Applied<Run.Decision> {
         try await transact(.wardenLost, at: time) { transaction in
             guard let stored = try StoredAttempt.fetch(transaction.db, attempt), stored.warden == warden else {
@@ -95,8 +96,9 @@ extension Store {
             }
             let number = attempt.number
             return try transaction.apply(
-                // After a reboot a journal that says nothing means nothing: it may not have been on disk yet.
-                stored.hasAccepted || loss == .node
+                // After a reboot a journal that says nothing means nothing: it may not have been on disk yet. Neither does one
+                // that could not be read: programs may have run, and the hand-back has to look after them.
+                stored.hasAccepted || loss == .node || !journalRead
                     ? .wardenLost(attempt: number, loss)
                     : .neverAccepted(attempt: number, agentEnded: agentEnded),
                 to: attempt.run)

@@ -127,6 +127,34 @@ struct EngineRecoveryTests {
         }
     }
 
+    /// P1, P4: of a dead warden whose journal cannot be read, nobody knows whether it has started main.
+    @Test(arguments: ["", "/journal"])
+    func `an attempt whose journal cannot be read is lost`(unreadable: String) async throws {
+        let node = try TestNode()
+        let id: RunID
+        do {
+            let engine = try node.engine()
+            _ = try await engine.store.register(engine.node, at: .now)
+            id = try await node.submit(.script("true"), to: engine)
+            let attempt = AttemptID(run: id, number: 1)
+            try engine.paths.prepare(attempt, for: node.user)
+            let path = engine.paths.attempt(attempt) + unreadable
+            if unreadable.isEmpty { try FileManager.default.removeItem(atPath: path) }
+            try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/null")
+            let warden = try engine.sandbox.reserve(for: SandboxProfile(name: "main", seccomp: "main"))
+            let text = try Engine.text(warden)
+            #expect(try await engine.store.bind(attempt, warden: text, steps: [], baselines: [:]) == .bound)
+            kill(warden.pid, SIGKILL)
+            await engine.sandbox.awaitExit(of: warden)
+            try engine.store.close()
+        }
+        try await node.running { engine in
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .failed && detail.summary.reason == "WardenLost", "\(detail.summary)")
+            #expect(detail.attempts.count == 1)
+        }
+    }
+
     /// P4: what agents do to themselves is no fault of the run that they were launching.
     @Test func `a launch that more agents cut off than wardens may die is done by the next agent`() async throws {
         let node = try TestNode()

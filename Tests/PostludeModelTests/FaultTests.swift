@@ -39,6 +39,10 @@ import Testing
         Case(.completesUnbound, bothKilled, finds: "P4"),
         Case(.concludesUnread, bothKilled, finds: "P4"),
         Case(.acceptedUnlessStopping, stopped, finds: "P1"),
+        Case(
+            .unreadIsUnwritten,
+            Model.Setting("a journal cannot be read", [ProtocolTests.bare], wardenDeaths: 1, unreadableJournals: 1),
+            finds: "P1"),
         Case(.adoptsNothing, agentKilled, finds: "P4"),
         Case(.takesNothingOwed, agentKilled, finds: "P4"),
         Case(

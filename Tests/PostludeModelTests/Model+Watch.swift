@@ -9,7 +9,8 @@ extension Model {
         if watcher.isConcluding {
             let isInherited = world.agent?.inherited.contains(watcher.warden) ?? false
             var transaction = ModelTransaction(world, self)
-            transaction.wardenEnded(watcher.warden, of: watcher.attempt, agentEnded: isInherited)
+            transaction.wardenEnded(
+                watcher.warden, of: watcher.attempt, agentEnded: isInherited, journalRead: !watcher.isUnread)
             var next = transaction.commit()
             next.agent?.stopWatching(index)
             return found.append((Step(.deathStored, run, warden: watcher.warden), next))
@@ -22,6 +23,12 @@ extension Model {
             store(index, watcher, upTo: count, sawDeath: true, world, &found)
         } else {
             found.append((Step(.deathSeen, run, warden: watcher.warden), concluding(index, world)))
+        }
+        if world.budget.unreadableJournals > 0 {
+            var next = concluding(index, world)
+            next.agent?.watchers[index].isUnread = true
+            next.budget.unreadableJournals -= 1
+            found.append((Step(.journalUnreadable, run, warden: watcher.warden), next))
         }
     }
 

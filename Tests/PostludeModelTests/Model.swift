@@ -19,7 +19,7 @@ import PostludeCore
 ///
 /// Not modelled: init steps and sidecars (they only lengthen what a warden does between its first record and main's),
 /// wardens without a plan (they leave with their agent), pipelines, schedules, evictions, reboots, programs outside runs
-/// that have the device, a store or a journal that cannot be read or written, time limits other than the deadline of the
+/// that have the device, a store that cannot be read or written, time limits other than the deadline of the
 /// hand-back, and cgroups as such: a slot is a warden and the processes that it started.
 struct Model {
     /// What is submitted, and how often something may go wrong.
@@ -35,10 +35,12 @@ struct Model {
         var deadlines: Int
         /// Looks for who has the device that fail when an attempt has ended.
         var failedLooks: Int
+        /// Journals that cannot be read when a watcher looks for a dead warden's last word.
+        var unreadableJournals: Int
 
         init(
             _ name: String, _ programs: [Program], agentDeaths: Int = 0, wardenDeaths: Int = 0, stops: Int = 0,
-            deadlines: Int = 0, failedLooks: Int = 0
+            deadlines: Int = 0, failedLooks: Int = 0, unreadableJournals: Int = 0
         ) {
             self.name = name
             self.programs = programs
@@ -47,6 +49,7 @@ struct Model {
             self.stops = stops
             self.deadlines = deadlines
             self.failedLooks = failedLooks
+            self.unreadableJournals = unreadableJournals
         }
     }
 
@@ -78,6 +81,8 @@ struct Model {
         case concludesUnread
         /// That a warden took the plan is not stored when the run was asked to stop before.
         case acceptedUnlessStopping
+        /// A journal that could not be read counts as one that says nothing.
+        case unreadIsUnwritten
         /// A restarted agent does not watch the attempts that it finds.
         case adoptsNothing
         /// A stop of an attempt that has no warden is taken for done.
@@ -110,7 +115,8 @@ struct Model {
             agent: Agent(),
             budget: World.Budget(
                 agentDeaths: setting.agentDeaths, wardenDeaths: setting.wardenDeaths, stops: setting.stops,
-                deadlines: setting.deadlines, failedLooks: setting.failedLooks))
+                deadlines: setting.deadlines, failedLooks: setting.failedLooks,
+                unreadableJournals: setting.unreadableJournals))
         for program in setting.programs {
             var transaction = ModelTransaction(world, self)
             transaction.insert(program, upstream: nil)

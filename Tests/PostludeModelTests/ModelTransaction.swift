@@ -158,10 +158,10 @@ struct ModelTransaction {
     }
 
     /// `Store.wardenEnded`.
-    mutating func wardenEnded(_ warden: Int, of attempt: Attempt, agentEnded: Bool) {
+    mutating func wardenEnded(_ warden: Int, of attempt: Attempt, agentEnded: Bool, journalRead: Bool) {
         guard world[attempt].warden == warden || model.fault == .endOfFormerWarden else { return }
         apply(
-            world[attempt].hasAccepted
+            world[attempt].hasAccepted || !journalRead && model.fault != .unreadIsUnwritten
                 ? .wardenLost(attempt: attempt.number)
                 : .neverAccepted(attempt: attempt.number, agentEnded: agentEnded),
             to: attempt.run)

@@ -51,6 +51,14 @@ import Testing
             Model.Setting("a deadline passes, both killed", [plain], agentDeaths: 1, wardenDeaths: 1, deadlines: 1),
             least: 5400),
         Case(Model.Setting("a hook, a deadline passes", [hooked], wardenDeaths: 1, deadlines: 1), least: 2700),
+        Case(
+            Model.Setting(
+                "a retry, a hook, a journal cannot be read", [retried], wardenDeaths: 1, unreadableJournals: 1),
+            least: 48_000),
+        Case(
+            Model.Setting(
+                "no device, a stop, a journal cannot be read", [bare], agentDeaths: 1, wardenDeaths: 1, stops: 1,
+                unreadableJournals: 1), least: 39_000),
     ]
 
     @Test(arguments: cases)
@@ -69,6 +77,7 @@ import Testing
             Model.Setting("", [Self.plain], agentDeaths: 1, wardenDeaths: 1, stops: 1),
             Model.Setting("", [Self.plain], agentDeaths: 1, wardenDeaths: 1, deadlines: 1),
             Model.Setting("", [Self.hooked], failedLooks: 1),
+            Model.Setting("", [Self.bare], wardenDeaths: 1, unreadableJournals: 1),
             Model.Setting("", [Self.plain, Self.plain], stops: 1),
         ] { seen.formUnion(Exploration(of: Model(setting)).seen) }
         #expect(Set(Step.What.allCases).subtracting(seen) == [])

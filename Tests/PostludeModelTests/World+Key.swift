@@ -57,7 +57,7 @@ struct WorldKey {
         let budget = world.budget
         for count in [
             budget.agentDeaths, budget.wardenDeaths, budget.stops, budget.deadlines,
-            budget.failedLooks,
+            budget.failedLooks, budget.unreadableJournals,
         ] { add(count) }
         switch world.device.state {
         case .idle: bytes.append(0)
@@ -165,7 +165,9 @@ struct WorldKey {
             add(watcher.attempt)
             add(warden: watcher.warden)
             add(watcher.next)
-            add((watcher.isConcluding ? 1 : 0) + (agent.inherited.contains(watcher.warden) ? 2 : 0))
+            add(
+                (watcher.isConcluding ? watcher.isUnread ? 5 : 1 : 0)
+                    + (agent.inherited.contains(watcher.warden) ? 2 : 0))
         }
         bytes.append(255)
         for leftover in agent.leftovers where !world.wardens[leftover].isGone { add(warden: leftover) }

@@ -19,6 +19,7 @@ struct World {
         var stops: Int
         var deadlines: Int
         var failedLooks: Int
+        var unreadableJournals: Int
     }
 
     /// The open interval of the device's ledger.
@@ -181,6 +182,8 @@ struct Watcher {
     var next = 0
     /// The warden is dead and has left no last word.
     var isConcluding = false
+    /// Nobody could read its last word.
+    var isUnread = false
 }
 
 /// What happened from one state to the next.
@@ -212,6 +215,7 @@ struct Step: CustomStringConvertible {
         case endStored = "the watcher finds all free, and stores the end with the hand-back"
         case lastReportsStored = "the watcher sees the warden dead, and stores what the journal says"
         case deathSeen = "the watcher sees the warden dead, and no news"
+        case journalUnreadable = "the watcher sees the warden dead, and cannot read the journal"
         case deathStored = "the warden's end is stored"
         case wardenKilled = "the warden is killed"
         case wardenLeaves = "the warden leaves"

@@ -63,6 +63,24 @@ import Testing
         #expect(outcome.status == .stopped && outcome.reason == "WardenLost")
     }
 
+    @Test func `a launch whose journal nobody could read is not done again, and its warden is looked after`()
+        async throws
+    {
+        let directory = try TemporaryDirectory()
+        let (store, attempt, launch) = try await launching(directory)
+        _ = try await store.bind(attempt, warden: "w", steps: [], baselines: [:])
+        #expect(try await store.completeLaunch(launch, boundTo: "w"))
+        let applied = try await store.wardenEnded("w", of: attempt, journalRead: false, at: Sample.time(1))
+        #expect(applied.owed.map(\.effect.kind) == [.handBack])
+        #expect(try await store.attempt(attempt)?.warden == "w")
+        let run = try #require(try await store.run(attempt.run))
+        guard case .processing(_, let ending) = run.state, case .finish(let outcome) = ending.next else {
+            Issue.record("\(run.state)")
+            return
+        }
+        #expect(outcome.status == .failed && outcome.reason == "WardenLost")
+    }
+
     @Test func `the end of a former warden is not taken for the end of the present one`() async throws {
         let directory = try TemporaryDirectory()
         let (store, attempt, _) = try await launching(directory)
