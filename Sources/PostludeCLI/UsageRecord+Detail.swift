@@ -12,7 +12,9 @@ extension UsageRecord {
                     run: summary.id, runName: summary.name, project: summary.project, user: summary.user,
                     upstream: summary.upstream, hookName: summary.hookName, attempt: attempt.number, step: step.name,
                     role: step.role, status: summary.status, exit: step.exit,
-                    queueSeconds: summary.queuedAt.flatMap { queued in placed?.seconds(since: queued) },
+                    queueSeconds: summary.queuedAt.flatMap { queued in
+                        placed.flatMap { queued <= $0 ? $0.seconds(since: queued) : nil }
+                    },
                     usage: step.usage, deviceSeconds: isMain ? attempt.leases.total(\.leasedSeconds) : nil,
                     releasingSeconds: isMain ? attempt.leases.total(\.releasingSeconds) : nil,
                     artifactsBytes: isMain ? attempt.artifactsBytes : nil,

@@ -97,7 +97,9 @@ extension UsageRecord {
             run: run, runName: row["run_name"], project: row["project"], user: row["user"],
             upstream: try row.optionalRunID("upstream"), hookName: row["hook_name"], attempt: attempt,
             step: row["step_name"], role: role, status: try row.word("status"), exit: try row.optionalJSON("exit"),
-            queueSeconds: queued.map { placed.seconds(since: $0) }, usage: try row.optionalJSON("usage"),
+            // How long it waited nobody knows when the clock was set back meanwhile (P9).
+            queueSeconds: queued.flatMap { $0 <= placed ? placed.seconds(since: $0) : nil },
+            usage: try row.optionalJSON("usage"),
             deviceSeconds: role == .main ? Self.sum(leases, from: "leased_at", until: ["releasing_at"]) : nil,
             releasingSeconds: role == .main
                 ? Self.sum(leases, from: "releasing_at", until: ["quarantined_at", "released_at"]) : nil,

@@ -167,6 +167,14 @@ struct ProcessTests {
         #expect(try ProcessIdentity.bootID().count == 36)
     }
 
+    /// Timeouts and grace periods of attempts: setting the wall clock must neither end a run nor keep it.
+    @Test func `a timer is on a clock that nobody can set`() throws {
+        let timer = try Timer()
+        let info = try readText("/proc/self/fdinfo/\(timer.descriptor.rawValue)")
+        let line = try #require(info.split(separator: "\n").first { $0.hasPrefix("clockid:") })
+        #expect(line.split(whereSeparator: \.isWhitespace).last == "\(CLOCK_MONOTONIC)")
+    }
+
     @Test func `clocks go forward`() {
         let first = (Clocks.bootNanoseconds(), Clocks.monotonicNanoseconds())
         #expect(Clocks.bootNanoseconds() >= first.0 && Clocks.monotonicNanoseconds() >= first.1)
