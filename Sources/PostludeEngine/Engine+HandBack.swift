@@ -59,7 +59,7 @@ extension Engine {
             try sandbox.revokeDevices(warden)
             Failpoint.reach(.devicesRevoked)
             guard try sandbox.isEmpty(warden, stepsOnly: true) else { return nil }
-            let leased = stored.leases.map { (id: $0.device, baseline: $0.baseline) }
+            let leased = try stored.leases.map { (id: $0.device, baseline: try baseline(of: $0, in: stored)) }
             let found = leased.isEmpty ? [:] : try await look(at: leased)
             guard leased.allSatisfy({ found[$0.id] == .free }) else { return nil }
             let outputs = outputs(of: run)
@@ -102,7 +102,9 @@ extension Engine {
         _ lease: Run.Lease, _ stored: Store.StoredAttempt, isEmpty: Bool, until deadline: ContinuousClock.Instant
     ) async throws -> [Run.DeviceVerdict] {
         guard !lease.devices.isEmpty else { return [] }
-        let baselines = Dictionary(stored.leases.map { ($0.device, $0.baseline) }) { first, _ in first }
+        let baselines = Dictionary(
+            try stored.leases.map { ($0.device, try baseline(of: $0, in: stored)) }
+        ) { first, _ in first }
         var pause = Duration.milliseconds(5)
         while true {
             let found = try await look(at: lease.devices.map { ($0, baselines[$0] ?? nil) })
@@ -117,6 +119,13 @@ extension Engine {
             try await PostludeThreads.pause(until: min(deadline, .now + pause))
             pause = min(pause * 2, .milliseconds(500))
         }
+    }
+
+    /// Who may hold the device after the attempt. With a warden there was a look before the grant; where it is lost, nobody
+    /// is excused.
+    private func baseline(of lease: Store.StoredAttempt.Lease, in attempt: Store.StoredAttempt) throws -> String? {
+        guard lease.baseline == nil, attempt.warden != nil else { return lease.baseline }
+        return try Self.text(HolderBaseline())
     }
 
     /// Who holds the devices, by id, in one look at the processes. A device that is missing in it could not be looked at,

@@ -22,6 +22,7 @@ extension Engine {
             guard try await store.completeLaunch(owed, boundTo: text) else { return try await launch(attempt, owed) }
             return inbox.watch(attempt, warden)
         }
+        if try await rebind(attempt) != nil { return try await launch(attempt, owed) }
         guard case .launching(let active) = run.state, active.attempt == attempt.number else {
             return try await refuseLaunch(
                 attempt, "engine.not-launching", "The run was stopped before it was launched.", owed)

@@ -10,11 +10,24 @@ extension Engine {
     func recover() async throws {
         Failpoint.reach(.recoveryDue)
         let leftovers = try sandbox.leftovers()
+        for attempt in try await store.attemptsWithoutWarden() {
+            _ = try await rebind(attempt.id, hasStarted: attempt.hasStarted)
+        }
         let decoder = JSONDecoder()
         let claimed = try await store.claimedWardens().map { text in
             try decoder.decode(WardenIdentity.self, from: Data(text.utf8)).slot
         }
-        inbox.removeLeftovers(leftovers.filter { !claimed.contains($0) })
+        let unclaimed = leftovers.filter { !claimed.contains($0) }
+        if store.isRebuilt {
+            // What a rebuilt database does not know may have devices: it ends before any is leased.
+            logger.notice(
+                "the database was repaired; what it does not know is ended first",
+                metadata: ["slots": "\(unclaimed.joined(separator: " "))"])
+            for slot in unclaimed { await removeLeftover(slot) }
+            store.forgetRebuild()
+        } else {
+            inbox.removeLeftovers(unclaimed)
+        }
         inbox.take(try await store.register(node, at: .now).owed)
         let missing = try await store.oweWhatIsMissing(at: .now).owed
         for owed in missing {
@@ -38,5 +51,20 @@ extension Engine {
         for window in try await store.maintenance(at: .now) { if let until = window.until { inbox.place(at: until) } }
         if try await !store.quarantined().isEmpty { inbox.recheckQuarantined() }
         inbox.refillPool()
+    }
+
+    /// Writes down the warden of an attempt that took its plan although the store does not know it, as after a damaged
+    /// database was repaired or an old copy of it was put back. The journal knows: such an attempt is never launched
+    /// again, it is watched until its warden's end like any other. Nil when nothing was started.
+    func rebind(_ attempt: AttemptID, hasStarted: Bool = false) async throws -> WardenIdentity? {
+        let directory = paths.attempt(attempt)
+        let pid = paths.exists(directory) ? try AttemptJournal(directory: directory).wardenPID() : nil
+        guard pid != nil || hasStarted else { return nil }
+        let warden = pid.flatMap(sandbox.warden(withPID:)) ?? sandbox.vanishedWarden
+        guard try await store.rebind(attempt, warden: try Self.text(warden), at: .now) else { return nil }
+        logger.warning(
+            "an attempt was found that the database had forgotten",
+            metadata: ["attempt": "\(attempt)", "pid": "\(warden.pid)"])
+        return warden
     }
 }

@@ -14,6 +14,7 @@ public final class AttemptJournal: Sendable {
         var offset = 0
         var reports: [(sequence: UInt64, report: AttemptReport)] = []
         var names: [UInt16: String] = [:]
+        var wardenPID: Int32?
     }
 
     /// The journal in `directory`, which must exist; the file itself may still be missing.
@@ -35,6 +36,16 @@ public final class AttemptJournal: Sendable {
         try state.withLock { state in
             try readMore(into: &state)
             return state.reports.filter { $0.sequence >= sequence }
+        }
+    }
+
+    /// The warden that took the plan, as it called itself; nil before that.
+    ///
+    /// - Throws: `sandbox.journal-unreadable`.
+    public func wardenPID() throws -> Int32? {
+        try state.withLock { state in
+            try readMore(into: &state)
+            return state.wardenPID
         }
     }
 
@@ -67,6 +78,7 @@ public final class AttemptJournal: Sendable {
         state.offset += end
         for record in records {
             if let (step, name) = record.body.step { state.names[step] = name }
+            if case .accepted(_, let pid) = record.body { state.wardenPID = pid }
             state.reports.append((record.sequence, AttemptReport(record, names: state.names)))
         }
     }

@@ -105,6 +105,30 @@ extension Sandbox {
         return try tree.slots().filter { !known.contains($0) }
     }
 
+    /// The warden that has this number now; nil when it is another process's, or where there are no cgroups to tell.
+    public func warden(withPID pid: Int32) -> WardenIdentity? {
+        guard tree.hasCgroups, let startTime = ProcessIdentity.startTime(of: pid) else { return nil }
+        do {
+            let lines = try readText("/proc/\(pid)/cgroup").split(separator: "\n")
+            let place = "0::\(try tree.membership())/"
+            guard let own = lines.first(where: { $0.hasPrefix(place) })?.dropFirst(place.count).split(separator: "/"),
+                own.count == 2, own[1] == "warden", CgroupTree.isSlot(String(own[0]))
+            else { return nil }
+            let inode = try Cgroup(opening: tree.path(of: String(own[0]))).inode()
+            // The same process from first to last.
+            guard ProcessIdentity.startTime(of: pid) == startTime else { return nil }
+            return WardenIdentity(
+                slot: String(own[0]), pid: pid, startTime: startTime, bootID: bootID, cgroupInode: inode)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Stands for a warden that nobody can find any more: it is gone, and so is all that it had.
+    public var vanishedWarden: WardenIdentity {
+        WardenIdentity(slot: "", pid: 0, startTime: 0, bootID: bootID, cgroupInode: 0)
+    }
+
     /// Ends everything in a slot that no attempt claims, and removes it.
     public func removeLeftover(_ slot: String) async throws {
         guard CgroupTree.isSlot(slot) else { return }

@@ -24,7 +24,7 @@ public final class Sandbox: Sendable {
     private let findings: HostProbe.Findings
     private let programs: SeccompPrograms
     private let filters = DeviceFilters()
-    private let bootID: String
+    let bootID: String
     private let mountTable: MountTable
 
     struct State {

@@ -51,8 +51,10 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
 
     static func corrupt(_ directory: String, _ finding: String) -> StoreError {
         StoreError(
-            "store.corrupt", "The database in '\(directory)' is damaged: \(finding).",
-            hint: "Move the directory 'store' aside and start again, or restore a copy of it.")
+            "store.corrupt", "The database '\(Store.databasePath(directory))' is damaged: \(finding).",
+            hint:
+                "Nothing was changed. `postluded --repair` with the same configuration keeps the damaged files, saves what "
+                + "can be read, and lets work that runs go on; see the README, \"A damaged database\".")
     }
 
     static func unreadable(_ what: String) -> StoreError {
@@ -67,6 +69,11 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
             return StoreError(
                 diskFullCode, "The disk of the state directory is full; nothing of this was stored.",
                 hint: "Free some space; what is owed is done then.", isTemporary: true)
+        }
+        if error.resultCode == .SQLITE_CORRUPT || error.resultCode == .SQLITE_NOTADB {
+            return StoreError(
+                "store.corrupt", "The database is damaged: \(error.message ?? "no reason given").",
+                hint: "Stop the agent and run `postluded --repair`; see the README, \"A damaged database\".")
         }
         let busy = error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_IOERR
         return StoreError(

@@ -19,6 +19,11 @@ struct Agent {
     ) throws {
         let configuration = setup.configuration
         let store = try Store(directory: configuration.stateDirectory)
+        if !store.isChecked {
+            logger.notice(
+                "the database is too large to be looked at to its end before the start",
+                metadata: ["state": "\(configuration.stateDirectory)"])
+        }
         let users = UserDirectory(agentUID: geteuid(), administratorsGroup: configuration.administratorsGroup)
         try APIServer.checkSocket(configuration.socket, users: users)
         let sandbox = try Sandbox(configuration: setup.sandbox)

@@ -40,6 +40,16 @@ struct AgentCommand: ParsableCommand {
     @Option(help: "What is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel: Logger.Level = .notice
 
+    @Flag(
+        help: """
+            Make a new database out of what can be read of a damaged one, say what was kept, and leave. The damaged files \
+            stay.
+            """)
+    var repair = false
+
+    @Option(help: ArgumentHelp("With --repair: go back to this backup instead.", valueName: "file"))
+    var from: String?
+
     @Flag(help: ArgumentHelp("Started by a command that needs an agent: leave when idle.", visibility: .hidden))
     var onDemand = false
 
@@ -50,6 +60,7 @@ struct AgentCommand: ParsableCommand {
         if let idleExit, !(0...31_536_000).contains(idleExit) {
             throw ValidationError("--idle-exit takes a number of seconds from 0 to a year.")
         }
+        if from != nil, !repair { throw ValidationError("--from belongs to --repair.") }
         for path in [socket, stateDirectory].compactMap({ $0 }) where !path.hasPrefix("/") {
             throw ValidationError("'\(path)' is not an absolute path.")
         }
@@ -110,6 +121,10 @@ struct AgentCommand: ParsableCommand {
         let logger = Logger(label: "postluded")
         do {
             try Self.armFailpoint(logger)
+            if repair {
+                try Repair.run(stateDirectory: try AgentSetup.configuration(command).stateDirectory, from: from)
+                Glibc.exit(0)
+            }
             let agent = try Agent(try AgentSetup(command), readiness: readiness, signals: signals, logger: logger)
             try await agent.run()
             logger.notice("agent ended")

@@ -16,8 +16,7 @@ struct AgentSetup {
     var devices: [Device]
 
     init(_ command: AgentCommand) throws {
-        let environment = ProcessInfo.processInfo.environment
-        configuration = try Self.configuration(command, environment)
+        configuration = try Self.configuration(command)
         let installation = Installation.current()
         guard let profiles = configuration.profilesDirectory ?? installation?.profiles else {
             throw AgentFailure(
@@ -47,9 +46,9 @@ struct AgentSetup {
         devices = try Inventory.discover(declared: try configuration.devices.map(DeclaredDevice.init))
     }
 
-    private static func configuration(
-        _ command: AgentCommand, _ environment: [String: String]
-    ) throws -> AgentConfiguration {
+    /// What the configuration file and the command line say.
+    static func configuration(_ command: AgentCommand) throws -> AgentConfiguration {
+        let environment = ProcessInfo.processInfo.environment
         let home = home(environment)
         let defaults = AgentConfiguration.defaults(uid: geteuid(), environment: environment, home: home)
         // A user's own agent is set up by that user's file, where the commands look for it too.

@@ -143,7 +143,10 @@ import Testing
 extension ArchitectureTests {
     /// Whoever commits names the commit, which is what makes a failpoint before and after it.
     @Test func `nothing commits but the queue of writes`() {
-        let makers = ["CommitQueue.swift", "Schema.swift", "Store.swift"].map { "Sources/PostludeStore/\($0)" }
+        // Upgrade and repair work on copies, before any agent has the database.
+        let makers = ["CommitQueue", "Schema", "Store", "Store+Upgrade", "Salvage"].map {
+            "Sources/PostludeStore/\($0).swift"
+        }
         for file in tree.swiftFiles where !makers.contains(file.path) {
             for (index, line) in file.code.enumerated()
             where line.contains(/\b(?:inTransaction|inSavepoint|pool\.write|DatabaseMigrator)\b/) {

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Glibc
 import PostludeCore
 import PostludeStore
@@ -70,6 +71,47 @@ struct EngineRecoveryTests {
             #expect(detail.summary.status == .failed)
             #expect(detail.step("main")?.exit == .code(5))
             #expect(detail.hooks.first?.status == .succeeded)
+        }
+    }
+
+    /// As a repair leaves it where the page with the attempt was damaged. The journal knows the warden.
+    @Test(arguments: [true, false])
+    func `a warden that the database has forgotten is adopted, or its end is read`(isAlive: Bool) async throws {
+        let node = try TestNode()
+        let operation = PostludeCore.Operation.script(
+            #"echo x >> "$POSTLUDE_ARTIFACTS/outputs/ran"; while [ ! -e "$POSTLUDE_ARTIFACTS/go" ]; do sleep 0.02; done"#,
+            initial: ["true"])
+        let (id, artifacts, warden) = try await node.running { engine in
+            let id = try await node.submit(operation, to: engine)
+            let detail = try await engine.wait(for: id) { $0.summary.status == .running }
+            let attempt = try #require(try await engine.store.attempt(AttemptID(run: id, number: 1)))
+            return (id, detail.artifacts, try #require(try engine.identity(attempt)))
+        }
+        if !isAlive {
+            let idle = try node.engine()
+            try Data().write(to: URL(filePath: "\(artifacts)/go"))
+            await idle.sandbox.awaitExit(of: warden)
+            try idle.store.close()
+        }
+        let queue = try DatabaseQueue(path: "\(node.directory.path)/state/store/postlude.sqlite")
+        try await queue.write { db in
+            try db.execute(sql: "DELETE FROM steps; UPDATE attempts SET warden = NULL, journal_next = 0")
+        }
+        try queue.close()
+        try await node.running { engine in
+            if isAlive {
+                let adopted = try await engine.wait(for: id) { $0.step("main")?.startedAt != nil }
+                #expect(adopted.summary.status == .running)
+                try Data().write(to: URL(filePath: "\(artifacts)/go"))
+            }
+            let detail = try await engine.finish(id)
+            #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
+            #expect(detail.attempts.count == 1)
+            #expect(detail.attempts.first?.steps.map(\.name) == ["init-0", "main"])
+            #expect(detail.attempts.first?.steps.map(\.role) == [.initialize, .main])
+            #expect(detail.attempts.first?.steps.map(\.exit) == [.code(0), .code(0)])
+            let ran = URL(filePath: "\(artifacts)/outputs/ran")
+            #expect(try String(contentsOf: ran, encoding: .utf8) == "x\n")
         }
     }
 

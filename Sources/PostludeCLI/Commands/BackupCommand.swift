@@ -5,9 +5,9 @@ struct BackupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup", abstract: "Write a copy of the agent's database, while it works.",
         discussion: """
-            The copy is one SQLite file in `backups` of the state directory. To go back to it, stop the agent, put it in \
-            the place of store/postlude.sqlite, without the files -wal and -shm beside that, and start the agent again. \
-            Logs and artifacts are not in it. For administrators.
+            The copy is one SQLite file in `backups` of the state directory. To go back to it, stop the agent, run \
+            `postluded --repair --from FILE`, and start the agent again. Logs and artifacts are not in it. For \
+            administrators.
             """)
 
     @OptionGroup var agent: AgentOptions
