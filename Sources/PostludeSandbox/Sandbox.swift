@@ -233,11 +233,14 @@ public final class Sandbox: Sendable {
     /// Lets the idle wardens go and removes what is empty; wardens with a plan go on without the agent, and keep the
     /// cgroup tree. Blocks until the idle ones have left, which takes some milliseconds.
     public func shutdown() {
-        let idle = state.withLock { state in
+        let idle = state.withLock { state -> [WardenIdentity]? in
+            // Once: what is there later is another sandbox's.
+            if state.isShutDown { return nil }
             state.isShutDown = true
             defer { state.idle = [] }
             return state.idle.compactMap { state.wardens[$0]?.identity }
         }
+        guard let idle else { return }
         let processes = idle.compactMap { identity in state.withLock { $0.wardens[identity.slot] } }
         for identity in idle { cancel(identity) }
         // The agent may end right after this, so nobody would be there to hear of their ends.

@@ -148,7 +148,7 @@ struct EngineDiskTests {
             let eviction = Eviction(.diskLimit, "It takes 2 bytes on disk, more than their limit of \(Self.limit).")
             let applied = try await dying.store.apply(.evicted(attempt: 1, eviction), to: id, at: .now)
             #expect(applied.owed.map(\.effect.kind) == [.evict])
-            try dying.store.close()
+            try dying.leave()
         }
         try await node.running { engine in
             try await self.expectDiskLimit(try await engine.finish(id), engine)

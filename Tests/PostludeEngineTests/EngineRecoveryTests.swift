@@ -64,7 +64,7 @@ struct EngineRecoveryTests {
             let idle = try node.engine()
             try Data().write(to: URL(filePath: "\(artifacts)/go"))
             await idle.sandbox.awaitExit(of: warden)
-            try idle.store.close()
+            try idle.leave()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -91,7 +91,7 @@ struct EngineRecoveryTests {
             let idle = try node.engine()
             try Data().write(to: URL(filePath: "\(artifacts)/go"))
             await idle.sandbox.awaitExit(of: warden)
-            try idle.store.close()
+            try idle.leave()
         }
         let queue = try DatabaseQueue(path: "\(node.directory.path)/state/store/postlude.sqlite")
         try await queue.write { db in
@@ -126,7 +126,7 @@ struct EngineRecoveryTests {
             _ = try await engine.store.register(engine.node, at: .now)
             id = try await node.submit(operation, to: engine)
             #expect(try await engine.store.owedEffects().map(\.effect.kind) == [.launch])
-            try engine.store.close()
+            try engine.leave()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -159,7 +159,7 @@ struct EngineRecoveryTests {
                 #expect(bound == .bound)
                 kill(warden.pid, SIGKILL)
                 await engine.sandbox.awaitExit(of: warden)
-                try engine.store.close()
+                try engine.leave()
             }
             try await node.running { engine in
                 let detail = try await engine.finish(id)
@@ -188,7 +188,7 @@ struct EngineRecoveryTests {
             #expect(try await engine.store.bind(attempt, warden: text, steps: [], baselines: [:]) == .bound)
             kill(warden.pid, SIGKILL)
             await engine.sandbox.awaitExit(of: warden)
-            try engine.store.close()
+            try engine.leave()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -217,7 +217,7 @@ struct EngineRecoveryTests {
             #expect(try await engine.store.bind(attempt, warden: text, steps: [], baselines: [:]) == .bound)
             engine.sandbox.cancel(warden)
             await engine.sandbox.awaitExit(of: warden)
-            try engine.store.close()
+            try engine.leave()
             launched = (attempt, warden)
         }
         let id = try #require(launched).attempt.run
@@ -253,7 +253,7 @@ struct EngineRecoveryTests {
             engine.sandbox.cancel(warden)
             await engine.sandbox.awaitExit(of: warden)
             #expect(try Data(contentsOf: URL(filePath: "\(engine.paths.attempt(attempt))/journal")).isEmpty)
-            try engine.store.close()
+            try engine.leave()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -274,7 +274,7 @@ struct EngineRecoveryTests {
             id = try await node.submit(.script("true"), to: engine)
             if isStopped { _ = try await engine.store.apply(.stopRequested(by: "nobody"), to: id, at: .now) }
             for owed in try await engine.store.owedEffects() { try await engine.store.complete(owed) }
-            try engine.store.close()
+            try engine.leave()
         }
         try await node.running { engine in
             let detail = try await engine.finish(id)
@@ -304,7 +304,7 @@ struct EngineRecoveryTests {
                 group.cancelAll()
                 try await group.waitForAll()
             }
-            try engine.store.close()
+            try engine.leave()
         }
     }
 }

@@ -194,7 +194,7 @@ struct TestNode: Sendable {
                     group.cancelAll()
                     try await group.waitForAll()
                     // The next agent of this test may come before the last task has let go of this one.
-                    try engine.store.close()
+                    try engine.leave()
                     return value
                 }
             }
@@ -306,5 +306,14 @@ final class DeclaredNode: Sendable {
                 environmentValue: path)
         ])
         device = try #require(found.first { $0.id == "tuner" })
+    }
+}
+
+extension Engine {
+    /// What is left of an agent that ended, now rather than when the last task lets go of it: the next one of the test
+    /// may be there by then.
+    func leave() throws {
+        sandbox.shutdown()
+        try store.close()
     }
 }

@@ -148,7 +148,7 @@ struct HookLifecycleTests {
         let warden = try #require(try engine.identity(attempt))
         kill(warden.pid, SIGKILL)
         await engine.sandbox.awaitExit(of: warden)
-        try engine.store.close()
+        try engine.leave()
         let other = text.replacingOccurrences(of: warden.bootID, with: "00000000-0000-4000-8000-000000000000")
         #expect(other != text)
         try await database.write { try $0.execute(sql: "UPDATE attempts SET warden = ?", arguments: [other]) }
