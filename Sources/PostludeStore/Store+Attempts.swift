@@ -113,7 +113,7 @@ extension Store {
                 """
                 SELECT runs.id, attempts.number, phase FROM runs
                 JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
-                WHERE phase IN ('launching', 'stopping') AND warden IS NULL AND NOT EXISTS (
+                WHERE phase <> 'finished' AND phase IN ('launching', 'stopping') AND warden IS NULL AND NOT EXISTS (
                     SELECT 1 FROM outbox WHERE outbox.run = runs.id AND outbox.attempt = attempts.number
                     AND kind = CASE phase WHEN 'launching' THEN ? ELSE ? END)
                 ORDER BY runs.number
@@ -136,7 +136,8 @@ extension Store {
                 """
                 SELECT attempts.run, attempts.number FROM attempts
                 JOIN runs ON runs.id = attempts.run AND runs.attempt = attempts.number
-                WHERE phase IN ('launching', 'starting', 'running', 'stopping') AND warden IS NOT NULL
+                WHERE phase <> 'finished' AND phase IN ('launching', 'starting', 'running', 'stopping')
+                AND warden IS NOT NULL
                 ORDER BY runs.number
                 """)
             return try rows.compactMap { row in

@@ -107,7 +107,7 @@ extension Store {
     public func liveSchedules() async throws -> [RunID] {
         try await read { db in
             try db.rows(
-                "SELECT id FROM runs WHERE phase = 'pipeline' AND kind = 'schedule' ORDER BY number"
+                "SELECT id FROM runs WHERE phase <> 'finished' AND phase = 'pipeline' AND kind = 'schedule' ORDER BY number"
             ).map { try $0.runID("id") }
         }
     }

@@ -31,7 +31,8 @@ extension Store {
                 """
                 SELECT run, attempts.number AS number, phase IN ('starting', 'running') AS started
                 FROM attempts JOIN runs ON runs.id = run AND runs.attempt = attempts.number
-                WHERE warden IS NULL AND phase IN ('launching', 'starting', 'running', 'stopping') ORDER BY runs.number
+                WHERE warden IS NULL AND phase <> 'finished'
+                AND phase IN ('launching', 'starting', 'running', 'stopping') ORDER BY runs.number
                 """
             ).map { (AttemptID(run: try $0.runID("run"), number: $0["number"]), $0["started"]) }
         }

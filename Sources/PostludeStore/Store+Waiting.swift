@@ -100,8 +100,9 @@ extension Transaction {
         let rows = try db.rows(
             """
             SELECT id, uid, user, operation, held_memory, held_cpu, placed_at, accepted_at
-            FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
-            WHERE phase IN ('launching', 'starting', 'running', 'stopping', 'processing') ORDER BY placed_at, runs.number
+            FROM runs INDEXED BY runs_by_phase
+            JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
+            WHERE \(Self.isActive) ORDER BY placed_at, runs.number
             """)
         let holders = try rows.map { row in
             let id = try row.runID("id")

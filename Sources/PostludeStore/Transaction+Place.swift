@@ -46,16 +46,29 @@ extension Transaction {
         WHERE phase = 'queued' AND held_back_by IS NULL
         """
 
-    /// The first run of each lane, found by one step along the index for each.
+    private static let order = "ORDER BY queue, is_hook, uid, needs, timeout_seconds, number LIMIT 1"
+
+    /// What finds the head of a lane after one that has these columns in common, the most first. In one comparison,
+    /// `(queue, ...) > (?, ...)`, SQLite begins at the first run that equals it and walks through all of the lane.
+    private static let steps = {
+        let columns = ["queue", "is_hook", "uid", "needs", "timeout_seconds"]
+        return columns.indices.reversed().map { count in
+            let same = columns[..<count].map { "AND \($0) = ? " }.joined()
+            return (sql: "\(candidates) \(same)AND \(columns[count]) > ? \(order)", arguments: count + 1)
+        }
+    }()
+
+    /// The first run of each lane, found by some steps down the index for each, however many wait in it.
     func heads() throws -> [Scheduler.Candidate] {
-        let order = "ORDER BY queue, is_hook, uid, needs, timeout_seconds, number LIMIT 1"
         var heads: [Scheduler.Candidate] = []
-        var row = try db.row("\(Self.candidates) \(order)")
+        var row = try db.row("\(Self.candidates) \(Self.order)")
         while let found = row {
             heads.append(try Scheduler.Candidate(found))
-            row = try db.row(
-                "\(Self.candidates) AND (queue, is_hook, uid, needs, timeout_seconds) > (?, ?, ?, ?, ?) \(order)",
-                Self.lane(of: found))
+            let lane = Self.lane(of: found)
+            row = nil
+            for step in Self.steps where row == nil {
+                row = try db.row(step.sql, StatementArguments(Array(lane.prefix(step.arguments))))
+            }
         }
         return heads
     }
@@ -74,12 +87,19 @@ extension Transaction {
         ).map(Scheduler.Candidate.init)
     }
 
-    private static func lane(of row: Row) -> StatementArguments {
+    private static func lane(of row: Row) -> [any DatabaseValueConvertible] {
         [
             row["queue"] as String, row["is_hook"] as Bool, row["uid"] as Int64, row["needs"] as String,
             row["timeout_seconds"] as Double,
         ]
     }
+
+    /// Of runs that hold part of the node. That none of them is finished says it all over again, and is what SQLite needs to
+    /// take the index of those that are not (sqlite.org/partialindex.html): else each pass would read every run there ever
+    /// was.
+    static let isActive = """
+        phase <> 'finished' AND phase IN ('launching', 'starting', 'running', 'stopping', 'processing')
+        """
 
     /// The runs that hold part of the node, with what they took and since when.
     private func active() throws -> [(holding: Scheduler.Holding, needs: Scheduler.Needs, placedAt: Timestamp)] {
@@ -88,8 +108,9 @@ extension Transaction {
             """
             SELECT queue, is_hook, uid, needs, placed_at, (SELECT COUNT(*) FROM leases
                 WHERE leases.run = runs.id AND leases.attempt = runs.attempt AND released_at IS NULL) AS devices
-            FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
-            WHERE phase IN ('launching', 'starting', 'running', 'stopping', 'processing')
+            FROM runs INDEXED BY runs_by_phase
+            JOIN attempts ON attempts.run = runs.id AND attempts.number = runs.attempt
+            WHERE \(Self.isActive)
             """
         ).map { row in
             let text: String = row["needs"]
@@ -139,8 +160,8 @@ extension Transaction {
         guard let node else { return nil }
         let held = try db.row(
             """
-            SELECT COALESCE(SUM(held_memory), 0) AS memory, COALESCE(SUM(held_cpu), 0) AS cpu FROM runs
-            WHERE phase IN ('launching', 'starting', 'running', 'stopping', 'processing')
+            SELECT COALESCE(SUM(held_memory), 0) AS memory, COALESCE(SUM(held_cpu), 0) AS cpu
+            FROM runs INDEXED BY runs_by_phase WHERE \(Self.isActive)
             """)
         var capacity = node.capacity
         capacity.freeMemoryBytes -= held?["memory"] ?? 0
