@@ -12,6 +12,9 @@ struct ScaleBenchmark {
     private let samples = 40
     private let starts = 10
     private let submitters = 8
+    private static let columns = [
+        "queued ", "submits/s", "submit ms", "explain ms", "list ms", "cancel ms", "end to next start ms", "agent MB",
+    ]
 
     func run() async throws {
         let scratch = try Scratch()
@@ -26,29 +29,25 @@ struct ScaleBenchmark {
         let whole = Self.operation(milliCPU: sysconf(Int32(_SC_NPROCESSORS_ONLN)) * 1000 - running)
         try await submit(whole, 1, client, work)
         try await untilRunning(running + 1, client)
-        var rows: [[String]] = []
-        var queued = 0
-        for length in lengths {
-            let began = now()
-            try await submit(whole, length - queued, client, work)
-            let rate = Int64(length - queued) * 1_000_000_000 / max(now() - began, 1)
-            queued = length
-            rows.append(
-                ["\(length)", "\(rate)"] + (try await costs(whole, client, work)).map { milliseconds($0.median) }
-                    + ["\((agent.status("VmRSS") ?? 0) / 1024)"])
-        }
         print(
             """
             With so many runs queued, and \(running) running beside them; each \(samples) times (the next one's start \(starts) \
             times), p50; submits by \(submitters) at once until there are that many.
 
             """)
-        print(
-            table(
-                [
-                    "queued", "submits/s", "submit ms", "explain ms", "list ms", "cancel ms", "end to next start ms",
-                    "agent MB",
-                ], rows))
+        var queued = 0
+        for length in lengths {
+            let began = now()
+            try await submit(whole, length - queued, client, work)
+            let rate = Int64(length - queued) * 1_000_000_000 / max(now() - began, 1)
+            queued = length
+            let costs = try await costs(whole, client, work).map { milliseconds($0.median) }
+            let memory = "\((agent.status("VmRSS") ?? 0) / 1024)"
+            let rows = table(Self.columns, [["\(length)", "\(rate)"] + costs + [memory]])
+            // As they come: the longest queue takes minutes.
+            print(length == lengths[0] ? rows : String(rows.split(separator: "\n")[2]))
+            fflush(nil)
+        }
         let restart = try agent.restart()
         print(
             """
