@@ -22,9 +22,14 @@ struct FailpointKills {
         round.wardensDied = true
         for point in points {
             if point == .at(.leftoverRemoved) { try await leaveSlots(round) }
-            let agent = try round.stage.start(dyingAt: FailpointOrder(point))
+            var agent = try round.stage.start(dyingAt: FailpointOrder(point))
             let began = ContinuousClock.now
             try await reach(point, agent, round)
+            // One that was asked to leave may have had no idle warden to let go at that moment.
+            while agent.hasEnded, !agent.wasKilled, began.duration(to: .now) < .seconds(Self.patience) {
+                agent = try round.stage.start(dyingAt: FailpointOrder(point))
+                try await reach(point, agent, round)
+            }
             if agent.hasEnded, agent.wasKilled {
                 tally.reached.insert(point.name)
                 tally.failpoints[point.name, default: 0] += 1
