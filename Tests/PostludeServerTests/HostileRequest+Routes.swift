@@ -14,7 +14,8 @@ extension HostileRequest {
         .request("a wildcard", "GET", "/api/v1/runs/%25", 404, unknown),
         .request("an id without an end", "GET", "/api/v1/runs/\(String(repeating: "a", count: 5_000))", 404, unknown),
         .request("another version", "GET", "/api/v2/runs", 404, "server.unknown-route"),
-        .request("another host", "GET", "http://example.com/api/v1/runs/0", 404, unknown),
+        .request(
+            "another host", "GET", "http://example.com/api/v1/runs/00000000000000000000000000000000", 404, unknown),
         .request(
             "a step above", "GET", "/api/v1/runs/{own}/logs?step=../../../../etc/passwd", 404, "engine.unknown-step"),
         .request("a step with NUL", "GET", "/api/v1/runs/{own}/logs?step=main%00", 400, parameter),

@@ -65,7 +65,7 @@ extension HostileRequest {
         .raw(
             "pipelined requests",
             String(repeating: "\(health)\r\n", count: 4)
-                + "GET /api/v1/runs/0 HTTP/1.1\r\n\(host)Connection: close\r\n\r\n",
+                + "GET /api/v1/runs/00000000000000000000000000000000 HTTP/1.1\r\n\(host)Connection: close\r\n\r\n",
             (200, nil), (200, nil), (200, nil), (200, nil), (404, unknown)),
         .raw("a request with garbage behind it", "\(health)\r\nGARBAGE\r\n\r\n", (200, nil), (400, bad)),
         .raw(

@@ -98,7 +98,8 @@ import Testing
             let (id, other) = (run.description, waiting.description)
             let requests: [(String, String, [UInt8]?, Int)] = [
                 ("GET", "runs", nil, 200), ("GET", "runs?limit=1", nil, 200), ("GET", "runs/\(id)", nil, 200),
-                ("HEAD", "runs/\(id)", nil, 200), ("HEAD", "runs/0", nil, 404), ("GET", "runs/\(id)/wait", nil, 200),
+                ("HEAD", "runs/\(id)", nil, 200), ("HEAD", "runs/00000000000000000000000000000000", nil, 404),
+                ("GET", "runs/\(id)/wait", nil, 200),
                 ("GET", "runs/\(other)/wait", nil, 200), ("GET", "runs/\(id)/logs", nil, 200),
                 ("GET", "runs/\(id)/events", nil, 200), ("HEAD", "runs/\(id)/events", nil, 200),
                 ("POST", "runs/\(id)/rerun?hook=0", nil, 201), ("POST", "runs/\(id)/rerun?hook=no", nil, 400),
