@@ -19,10 +19,20 @@ struct ScaleBenchmark {
     func run() async throws {
         let scratch = try Scratch()
         var agent = try Agent(places: places, directory: scratch.path)
-        let work = scratch.path + "/work"
-        guard mkdir(work, 0o755) == 0 else { throw BenchmarkError("cannot make \(work): errno \(errno)") }
         let client = AgentClient(socketPath: agent.socket)
+        let work = try scratch.directory("work")
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await measure(&agent, client, work))
+        } catch {
+            result = .failure(error)
+        }
+        try await clear(client)
+        agent.stop()
+        try result.get()
+    }
 
+    private func measure(_ agent: inout Agent, _ client: AgentClient, _ work: String) async throws {
         try await submit(Self.operation(milliCPU: 1), running, client, work)
         try await untilRunning(running, client)
         // All that they leave of the node, so that one more runs and all others wait.
@@ -56,8 +66,6 @@ struct ScaleBenchmark {
             \(milliseconds(restart)) ms, then \((agent.status("VmRSS") ?? 0) / 1024) MB.
 
             """)
-        try await clear(client)
-        agent.stop()
     }
 
     private func submit(

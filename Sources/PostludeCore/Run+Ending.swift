@@ -189,7 +189,8 @@ extension Run {
             let message = end.said("The step '\(step)' ended with \(end.exit.words).")
             return Outcome(.failed, reason: reason, message: message, exit: end.exit)
         case .setupFailed(let step):
-            let message = "The step '\(step)' could not be set up: \(end.exit.words)."
+            let what = step.isEmpty ? "The attempt" : "The step '\(step)'"
+            let message = "\(what) could not be set up: \(end.exit.words)."
             return Outcome(.failed, reason: "SandboxSetupFailed", message: message, exit: end.exit)
         case .stopRequested:
             var outcome = stopped(by: by ?? "a signal to the warden")

@@ -23,8 +23,8 @@ extension Run {
         case accepted(attempt: Int)
         /// Main's program is about to run.
         case mainStarted(attempt: Int)
-        /// The warden is gone and never took the plan: nothing ran. It left because its agent ended if that was another
-        /// agent than this one.
+        /// The warden is gone and never took the plan: nothing ran. `agentEnded` is true when an agent that has ended since
+        /// had made it: then it left because of that.
         case neverAccepted(attempt: Int, agentEnded: Bool = false)
         /// The attempt could not be launched: nothing ran. The code is the module's (`sandbox.cgroup-unavailable`).
         case launchFailed(attempt: Int, code: String, message: String)

@@ -73,6 +73,8 @@ extension Engine {
                 at: .now)
         }
         take(applied, of: attempt.run)
+        // An attempt that is launched anew has another slot, and nobody would clear this one away.
+        if try await store.attempt(attempt)?.warden != text { inbox.removeLeftovers([warden.slot]) }
     }
 
     /// Tries again while the store has no room; only a cancelled task gives up.

@@ -247,8 +247,7 @@ extension Transaction {
                 [at.microseconds, run.description, attempt.number])
             _ = try apply(.accepted(attempt: attempt.number), to: run)
         case .stepStarted(let step, let pid, let receipt, let time):
-            try restore(step, of: attempt)
-            let role = try self.role(of: step, attempt)
+            let role = try role(of: step, attempt) ?? restore(step, of: attempt)
             let receipt = try named(receipt, step, attempt)
             try db.run(
                 """
@@ -260,7 +259,7 @@ extension Transaction {
                 _ = try apply(.mainStarted(attempt: attempt.number), to: run)
             }
         case .stepExited(let step, let exit, let usage, let time):
-            try restore(step, of: attempt)
+            if try role(of: step, attempt) == nil { _ = try restore(step, of: attempt) }
             try db.run(
                 "UPDATE steps SET finished_at = ?, exit = ?, usage = ? WHERE run = ? AND attempt = ? AND name = ?",
                 [

@@ -41,7 +41,7 @@ extension Store {
 
 extension Transaction {
     /// A step that was lost with a damaged page has a name still that says what it is.
-    func restore(_ step: String, of attempt: AttemptID) throws {
+    func restore(_ step: String, of attempt: AttemptID) throws -> StepRole {
         let role: StepRole = step == "main" ? .main : step.hasPrefix("init-") ? .initialize : .sidecar
         try db.run(
             """
@@ -49,5 +49,6 @@ extension Transaction {
             SELECT ?1, ?2, ?3, COALESCE(MAX(position) + 1, 0), ?4 FROM steps WHERE run = ?1 AND attempt = ?2
             ON CONFLICT DO NOTHING
             """, [attempt.run.description, attempt.number, step, role.rawValue])
+        return role
     }
 }

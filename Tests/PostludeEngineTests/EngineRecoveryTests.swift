@@ -145,7 +145,7 @@ struct EngineRecoveryTests {
     func `a launch whose warden died with the agent is done again`(hasJournalDirectory: Bool) async throws {
         let node = try TestNode()
         for _ in 0..<3 {
-            let id: RunID
+            let (id, slot): (RunID, String)
             do {
                 let engine = try node.engine()
                 _ = try await engine.store.register(engine.node, at: .now)
@@ -157,6 +157,7 @@ struct EngineRecoveryTests {
                     attempt, warden: try Engine.text(warden), steps: [("main", .main)],
                     baselines: [:])
                 #expect(bound == .bound)
+                slot = warden.slot
                 kill(warden.pid, SIGKILL)
                 await engine.sandbox.awaitExit(of: warden)
                 try engine.leave()
@@ -165,6 +166,8 @@ struct EngineRecoveryTests {
                 let detail = try await engine.finish(id)
                 #expect(detail.summary.status == .succeeded, "\(detail.summary.message)")
                 #expect(detail.attempts.count == 1)
+                // The dead warden's cgroups go without another start of the agent.
+                while try engine.sandbox.leftovers().contains(slot) { try await Task.sleep(for: .milliseconds(10)) }
             }
         }
     }

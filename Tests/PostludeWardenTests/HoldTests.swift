@@ -107,14 +107,14 @@ struct HoldTests {
 
     /// Launchers are killed by chance here, or by whoever kills all processes of that name. Many of them wait for their turn
     /// for a while, so that some are met.
-    @Test func `a launcher that is killed fails the set-up and never leaves the warden waiting`() throws {
+    @Test(.enabled(if: WardenHarness.isHybrid, "launchers are for v1 hierarchies, and this host has none"))
+    func `a launcher that is killed fails the set-up and never leaves the warden waiting`() throws {
         let deadline = ContinuousClock.now + .seconds(10)
         var killed = 0
         while killed < 3, ContinuousClock.now < deadline {
             let steps =
                 (0..<20).map { ("init-\($0)", StepPlan.Role.initialize, "true") } + [("main", .main, "echo ran")]
             let harness = try held(steps)
-            guard harness.layout.isHybrid else { return }
             let wait = ContinuousClock.now + .milliseconds(200)
             var last: Int32?
             while last == nil, ContinuousClock.now < wait {

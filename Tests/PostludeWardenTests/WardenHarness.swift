@@ -39,6 +39,10 @@ final class WardenHarness {
         return layout
     }
 
+    static let isHybrid = {
+        do { return try base.get().isHybrid } catch { return false }
+    }()
+
     /// Emulated machines need more time until a step stands where a test wants to meet it.
     static let slowness: UInt64 = getenv("POSTLUDE_GUEST") == nil ? 1 : 20
 
