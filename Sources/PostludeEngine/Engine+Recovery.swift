@@ -58,9 +58,17 @@ extension Engine {
     /// again, it is watched until its warden's end like any other. Nil when nothing was started.
     func rebind(_ attempt: AttemptID, hasStarted: Bool = false) async throws -> WardenIdentity? {
         let directory = paths.attempt(attempt)
-        let pid = paths.exists(directory) ? try AttemptJournal(directory: directory).wardenPID() : nil
+        var (pid, hasStarted): (Int32?, Bool) = (nil, hasStarted)
+        do {
+            if !paths.lacks(attempt) { pid = try AttemptJournal(directory: directory).wardenPID() }
+        } catch {
+            // Nobody knows whether main has run, so it must not run again; and one journal keeps no agent from starting.
+            logger.error(
+                "a journal cannot be read", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+            hasStarted = true
+        }
         guard pid != nil || hasStarted else { return nil }
-        let warden = pid.flatMap(sandbox.warden(withPID:)) ?? sandbox.vanishedWarden
+        let warden = pid.flatMap(sandbox.warden(withPID:)) ?? sandbox.vanishedWarden(of: attempt)
         guard try await store.rebind(attempt, warden: try Self.text(warden), at: .now) else { return nil }
         logger.warning(
             "an attempt was found that the database had forgotten",

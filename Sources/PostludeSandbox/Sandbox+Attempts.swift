@@ -124,9 +124,10 @@ extension Sandbox {
         }
     }
 
-    /// Stands for a warden that nobody can find any more: it is gone, and so is all that it had.
-    public var vanishedWarden: WardenIdentity {
-        WardenIdentity(slot: "", pid: 0, startTime: 0, bootID: bootID, cgroupInode: 0)
+    /// Stands for the attempt's warden that nobody can find any more: it is gone, and so is all that it had. Each attempt
+    /// has one of its own, with a name that no slot has.
+    public func vanishedWarden(of attempt: AttemptID) -> WardenIdentity {
+        WardenIdentity(slot: "vanished-\(attempt)", pid: 0, startTime: 0, bootID: bootID, cgroupInode: 0)
     }
 
     /// Ends everything in a slot that no attempt claims, and removes it.

@@ -16,6 +16,7 @@ extension Sandbox {
             for step in try tree.livingSteps(of: warden.slot) { try step.kill() }
             return
         }
+        guard CgroupTree.isSlot(warden.slot) else { return }
         // Only of this very warden: a slot's name is never given to another.
         let slot = tree.path(of: warden.slot)
         try unlessGone { () throws(LinuxError) in

@@ -39,7 +39,7 @@ public enum Salvage {
     /// The agent that starts next finds `isFresh` true.
     ///
     /// - Throws: `StoreError`: `store.already-in-use`, `store.nothing-to-repair`, `store.newer-schema`,
-    ///   `store.disk-full`, `store.unusable`. The database is as it was then.
+    ///   `store.disk-full`, `store.unusable`. The database is as it was then, or in the directory for the damaged files.
     public static func rebuild(_ directory: String, from source: String? = nil, at time: Timestamp) throws -> Report {
         let lock = try StateLock(directory: directory)
         defer { withExtendedLifetime(lock) {} }
@@ -47,19 +47,23 @@ public enum Salvage {
         let origin = source ?? path
         guard access(origin, R_OK) == 0 else { throw StoreError.nothingToRepair(origin) }
         let files = RepairFiles(directory: directory, at: time)
+        var report = Report(damaged: files.damaged)
         do {
             try files.keepDamaged()
             try files.copyForReading(origin)
-            var report = Report(damaged: files.damaged)
             try build(files, &report, at: time)
             report.lostRuns = try lostRuns(files, directory)
-            try files.finish()
-            return report
         } catch {
             files.abandon()
             files.forgetDamaged()
             throw StoreError.from(error)
         }
+        do { try files.finish() } catch {
+            // The old log may be gone from its place: what is kept is the only whole copy.
+            files.abandon()
+            throw StoreError.from(error)
+        }
+        return report
     }
 
     /// Whether the database was rebuilt since an agent last started on it: what it does not know may still run.

@@ -200,6 +200,31 @@ struct EngineRecoveryTests {
         }
     }
 
+    /// P4: of attempts whose warden nobody wrote down, nobody knows either; and the agent starts all the same.
+    @Test func `attempts without a warden whose journals cannot be read are lost, each of them`() async throws {
+        let node = try TestNode()
+        var ids: [RunID] = []
+        do {
+            let engine = try node.engine()
+            _ = try await engine.store.register(engine.node, at: .now)
+            for _ in 0..<3 {
+                let id = try await node.submit(.script("true"), to: engine)
+                let attempt = AttemptID(run: id, number: 1)
+                try engine.paths.prepare(attempt, for: node.user)
+                try FileManager.default.createSymbolicLink(
+                    atPath: engine.paths.attempt(attempt) + "/journal", withDestinationPath: "/dev/null")
+                ids.append(id)
+            }
+            try engine.leave()
+        }
+        try await node.running { [ids] engine in
+            for id in ids {
+                let detail = try await engine.finish(id)
+                #expect(detail.summary.status == .failed && detail.summary.reason == "WardenLost", "\(detail.summary)")
+            }
+        }
+    }
+
     /// P4: what agents do to themselves is no fault of the run that they were launching.
     @Test func `a launch that more agents cut off than wardens may die is done by the next agent`() async throws {
         let node = try TestNode()
