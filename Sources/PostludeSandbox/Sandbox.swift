@@ -116,6 +116,7 @@ public final class Sandbox: Sendable {
 
     /// All are started before the first is waited for: they prepare side by side.
     private func prepare(_ templates: [RootTemplate]) throws(SandboxError) {
+        let changes = mountTable.changes
         var started: [WardenProcess] = []
         var failure: SandboxError?
         for template in templates {
@@ -129,9 +130,12 @@ public final class Sandbox: Sendable {
             do throws(SandboxError) {
                 try warden.awaitReady(path: configuration.wardenPath)
                 Failpoint.reach(.wardenReady)
+                // It may have copied a mount that was there for a moment only.
+                let isTrue = mountTable.changes == changes
                 let isWanted = state.withLock { state in
-                    if !state.isShutDown { state.idle.append(warden.identity.slot) }
-                    return !state.isShutDown
+                    guard !state.isShutDown, isTrue else { return false }
+                    state.idle.append(warden.identity.slot)
+                    return true
                 }
                 if !isWanted { cancel(warden.identity) }
             } catch {
@@ -193,7 +197,7 @@ public final class Sandbox: Sendable {
         if let warden = state.withLock({ $0.wardens[slot] }) { cancel(warden.identity) }
     }
 
-    /// Calls `body` when what waits in the pool was let go because something was mounted or unmounted on the host: it had
+    /// Calls `body` when something was mounted or unmounted on the host, and what waits in the pool let go for it: it had
     /// copies of the mounts of before, and kept busy what is unmounted.
     public func onPoolChange(_ body: @escaping @Sendable () -> Void) {
         let isFirst = state.withLock { state in
@@ -205,13 +209,17 @@ public final class Sandbox: Sendable {
 
     private func watchMounts() {
         do {
-            let file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY)
+            let file = try OwnedDescriptor.open(MountTable.ownPath, O_RDONLY)
             monitor.notify(when: file, .priority) { [weak self] in
                 guard let self, !state.withLock({ $0.isShutDown }) else { return }
                 watchMounts()
-                let idle = state.withLock { $0.idle }
-                for slot in idle { discard(slot) }
-                if !idle.isEmpty { state.withLock { $0.poolChanged }?() }
+                let generation = mountTable.generation
+                let stale = state.withLock { state in
+                    state.idle.filter { state.templates[$0]?.template.generation != generation }
+                }
+                for slot in stale { discard(slot) }
+                // Also when nothing was: what was being prepared meanwhile is not taken into the pool.
+                state.withLock { $0.poolChanged }?()
             }
         } catch {
             // Out of descriptors: a look at each reservation still finds the change.

@@ -16,7 +16,7 @@ struct RootTemplate: Hashable, Sendable {
     private let host: HostRoot
     private let identities: [FileIdentity?]
     /// What was mounted on the host.
-    private let generation: UInt64
+    let generation: UInt64
     private let systemMounts: [String]?
     private let shape: Shape
 
@@ -102,37 +102,4 @@ struct RootTemplate: Hashable, Sendable {
 struct PreparedRoot: Hashable, Sendable {
     var template: RootTemplate
     var layout: MountLayout
-}
-
-/// Counts the changes of what is mounted in the agent's namespace. A copy made before a change does not show it, and
-/// keeps busy what was unmounted since.
-final class MountTable: Sendable {
-    private let file: OwnedDescriptor
-    private let changes = Mutex<UInt64>(0)
-
-    /// The paths below `directory` on which something is mounted.
-    static func points(below directory: String) throws(SandboxError) -> [String] {
-        let text: String
-        do {
-            text = try readText("/proc/self/mountinfo")
-        } catch {
-            throw .hostUnreadable("/proc/self/mountinfo", errno: error.errno)
-        }
-        let points = text.split(separator: "\n").compactMap { line -> String? in
-            let fields = line.split(separator: " ")
-            return fields.count > 4 ? unescapeMountPath(String(fields[4])) : nil
-        }
-        return points.filter { $0.hasPrefix(directory + "/") }
-    }
-
-    init() throws(LinuxError) { file = try OwnedDescriptor.open("/proc/self/mountinfo", O_RDONLY) }
-
-    /// How often it has changed so far; proc(5): mountinfo polls as exceptional after each change, once.
-    var generation: UInt64 {
-        changes.withLock { count in
-            var request = pollfd(fd: file.rawValue, events: Int16(POLLPRI), revents: 0)
-            if poll(&request, 1, 0) > 0 { count += 1 }
-            return count
-        }
-    }
 }
