@@ -140,18 +140,24 @@ struct MappingReader {
     /// Call last: what was not asked for is unknown.
     func finish() {
         findings.coverage?.add(Set(known).subtracting(refused), at: path)
-        var seen: Set<String> = []
+        tellDuplicates()
         for (key, entry) in zip(names, entries) {
-            if !seen.insert(key).inserted {
-                findings.error(
-                    "spec.duplicate-key", "The key `\(name(of: key))` is there twice.",
-                    hint: "Remove one of its two spellings.", at: entry.keyPlace)
-            }
             guard !known.contains(key) else { continue }
             findings.error(
                 "spec.unknown-key", "There is no key `\(entry.key)`\(path.isEmpty ? "" : " in `\(path)`").",
                 hint: Suggestion.hint(for: entry.key, among: Set(known))
                     ?? "Keys here are \(Set(known).sorted().joined(separator: ", ")).", at: entry.keyPlace)
+        }
+    }
+
+    /// Of keys in two spellings; the file is not read when a key is there twice in one.
+    private func tellDuplicates() {
+        guard zip(names, entries).contains(where: { $0 != $1.key }) else { return }
+        var seen: Set<String> = []
+        for (key, entry) in zip(names, entries) where !seen.insert(key).inserted {
+            findings.error(
+                "spec.duplicate-key", "The key `\(name(of: key))` is there twice.",
+                hint: "Remove one of its two spellings.", at: entry.keyPlace)
         }
     }
 

@@ -20,11 +20,21 @@ struct YAMLEntry: Sendable {
 }
 
 struct YAMLScalar: Sendable {
-    var text: String
+    let text: String
     /// Quoted and block scalars, and those tagged `!!str`, are texts whatever they look like.
-    var isText: Bool
+    let isText: Bool
     /// Where the text itself starts: behind the quote, on the first line of a block.
-    var textPlace: SourcePlace
+    let textPlace: SourcePlace
+    /// The typed value: YAML 1.1 words for true and false, decimal, `0x`, `0o` and leading-zero octal integers, floats.
+    /// nil for a number that does not fit or is not finite.
+    let value: Value?
+
+    init(text: String, isText: Bool, textPlace: SourcePlace) {
+        self.text = text
+        self.isText = isText
+        self.textPlace = textPlace
+        value = isText ? .string(text) : Self.value(of: text)
+    }
 }
 
 extension YAMLNode {
@@ -52,10 +62,7 @@ extension YAMLNode {
 }
 
 extension YAMLScalar {
-    /// The typed value: YAML 1.1 words for true and false, decimal, `0x`, `0o` and leading-zero octal integers, floats.
-    /// nil for a number that does not fit or is not finite.
-    var value: Value? {
-        if isText { return .string(text) }
+    private static func value(of text: String) -> Value? {
         switch text {
         case "", "~", "null", "Null", "NULL": return .null
         case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON": return .bool(true)
@@ -64,11 +71,11 @@ extension YAMLScalar {
         default: break
         }
         guard let first = text.utf8.first, "+-.0123456789".utf8.contains(first) else { return .string(text) }
-        return number ?? .some(.string(text))
+        return number(text) ?? .some(.string(text))
     }
 
     /// nil when the text is no number; `.some(nil)` when it is one that does not fit.
-    private var number: Value?? {
+    private static func number(_ text: String) -> Value?? {
         let isNegative = text.hasPrefix("-")
         var digits = isNegative || text.hasPrefix("+") ? text.dropFirst() : text[...]
         var radix = 10
@@ -99,7 +106,7 @@ extension YAMLScalar {
         return .some(number.isFinite ? .double(isNegative ? -number : number) : nil)
     }
 
-    private func isFloat(_ digits: String) -> Bool {
+    private static func isFloat(_ digits: String) -> Bool {
         var seenDigit = false
         var seenPoint = false
         var bytes = Array(digits.utf8)[...]

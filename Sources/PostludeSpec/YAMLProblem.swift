@@ -1,64 +1,72 @@
 import PostludeCore
-import Yams
 
 /// Says what the YAML parser found in words that help.
 enum YAMLProblem {
-    static func diagnostic(_ error: YamlError, _ text: String, _ file: String) -> Diagnostic {
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _):
-            return syntax(problem, mark, text, file)
-        case .composer(_, let problem, let mark, _):
-            let place = YAMLLines(text).place(mark, in: file)
-            if problem.contains("another document") {
-                return Diagnostic(
-                    .error, "spec.multiple-documents", "The file holds more than one document.",
-                    hint: "Keep one; remove the `---` here and what follows.", at: place)
-            }
-            return Diagnostic(
-                .error, "spec.yaml", "The file is not valid YAML: \(problem).",
-                hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", at: place
-            )
-        case .duplicatedKeysInMapping(let keys, _) where keys.contains("<uncovertable>"):
-            // With keys that are collections the parser tells them in no order, and the place is anyone's.
-            return Diagnostic(
-                .error, "spec.wrong-type", "A key is a list or a mapping, and other keys are there twice.",
-                hint: "Keys are plain words; put a template in quotes.",
-                at: SourcePlace(file: file, line: 1, column: 1))
-        case .duplicatedKeysInMapping(let keys, let context):
-            // Of several such keys the parser tells the place of any one.
-            let told = SourcePlace(file: file, line: 1, column: 1)
-            let (key, first) =
-                keys.count > 1
-                ? earliest(of: keys, text, file) ?? (keys[0], told)
-                : (keys.first ?? "", YAMLLines(text).place(context.mark, in: file))
-            let place = second(key, first, text)
-            return Diagnostic(
-                .error, "spec.duplicate-key", "The key `\(key)` is there twice.",
-                hint: "Remove one; the first is on line \(first.line).", at: place)
-        case .reader(let problem, let offset, _, _):
+    static func diagnostic(_ fault: YAMLFault, _ text: String, _ file: String) -> Diagnostic {
+        let lines = YAMLLines(text)
+        func told(_ code: String, _ message: String, hint: String, _ mark: YAMLMark) -> Diagnostic {
+            Diagnostic(.error, code, message, hint: hint, at: lines.place(mark, in: file))
+        }
+        let start = SourcePlace(file: file, line: 1, column: 1)
+        switch fault {
+        case .syntax(let problem, let mark): return syntax(problem, lines.place(mark, in: file), lines)
+        case .unreadable(let problem, let offset):
             return Diagnostic(
                 .error, "spec.yaml", "The file cannot be read: \(problem).",
-                hint: "Write plain text in UTF-8 without control characters.", at: place(offset ?? 0, text, file))
-        case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
+                hint: "Write plain text in UTF-8 without control characters.", at: place(offset, text, file))
+        case .undefinedAlias(let name, let mark):
+            return told(
+                "spec.yaml", "There is no anchor `&\(name)` above this alias.",
+                hint: "Define the anchor with &name before it is used, or quote a text that starts with '*'.", mark)
+        case .secondDocument(let mark):
+            return told(
+                "spec.multiple-documents", "The file holds more than one document.",
+                hint: "Keep one; remove the `---` here and what follows.", mark)
+        case .duplicateKey(let key, let mark, let first):
+            let line = lines.place(first, in: file).line
+            return told(
+                "spec.duplicate-key", "The key `\(key)` is there twice.",
+                hint: "Remove one; the first is on line \(line).", mark)
+        case .listAsKey(let mark):
+            return told("spec.wrong-type", "A key is a list.", hint: "Keys are plain words.", mark)
+        case .mappingAsKey(let mark):
+            return told(
+                "spec.wrong-type", "A key is a mapping; is it a template without quotes?",
+                hint: "Put a template in quotes, as in \"{{ x }}\".", mark)
+        case .unsupportedTag(let tag, let mark):
+            return told("spec.unsupported-tag", "The YAML tag '\(tag)' is not supported.", hint: "Remove it.", mark)
+        case .noMergeableValue(let mark):
+            return told(
+                "spec.wrong-type", "`<<` takes a mapping or a list of mappings.",
+                hint: "Alias a mapping, as in <<: *base.", mark)
+        case .tooDeep(let mark): return tooDeep(lines.place(mark, in: file))
+        case .tooManyNodes(let mark):
+            return told(
+                "spec.too-large",
+                "The file has more than \(YAMLReader.maximumNodes) parts, aliases counted as often as they are used.",
+                hint: "Use fewer aliases, or split the file.", mark)
+        case .empty:
             return Diagnostic(
-                .error, "spec.yaml", "The file cannot be read as YAML.", hint: "Check it.",
-                at: SourcePlace(file: file, line: 1, column: 1))
+                .error, "spec.empty", "The file is empty.", hint: "Write at least one key.", at: start)
+        case .outOfMemory:
+            return Diagnostic(
+                .error, "spec.yaml", "There is not enough memory to read the file.", hint: "Try again later.", at: start)
         }
     }
 
-    private static func syntax(_ problem: String, _ mark: Mark, _ text: String, _ file: String) -> Diagnostic {
-        let lines = YAMLLines(text)
-        let place = lines.place(mark, in: file)
-        if problem.contains("nesting level") {
-            return Diagnostic(
-                .error, "spec.too-deep", "The file is nested more than \(YAMLReader.maximumDepth) levels deep.",
-                hint: "Flatten it.", at: place)
-        }
+    private static func tooDeep(_ place: SourcePlace) -> Diagnostic {
+        Diagnostic(
+            .error, "spec.too-deep", "The file is nested more than \(YAMLReader.maximumDepth) levels deep.",
+            hint: "Flatten it.", at: place)
+    }
+
+    private static func syntax(_ problem: String, _ place: SourcePlace, _ lines: YAMLLines) -> Diagnostic {
+        if problem.contains("nesting level") { return tooDeep(place) }
         let line = lines[place.line] ?? ""
         if let tab = tab(in: line) {
             return Diagnostic(
                 .error, "spec.tab", "The line is indented with a tab.", hint: "Indent with blanks.",
-                at: SourcePlace(file: file, line: place.line, column: tab))
+                at: SourcePlace(file: place.file, line: place.line, column: tab))
         }
         return Diagnostic(
             .error, "spec.yaml", "The file is not valid YAML: \(problem).", hint: hint(problem, line), at: place)
@@ -84,52 +92,6 @@ enum YAMLProblem {
             if character != " " && character != "-" { return nil }
         }
         return nil
-    }
-
-    /// The key that is written first, and where; nil when none is found as it is.
-    private static func earliest(of keys: [String], _ text: String, _ file: String) -> (String, SourcePlace)? {
-        let lines = YAMLLines(text)
-        var number = 1
-        while let line = lines[number] {
-            let indentation = line.prefix { $0 == " " || $0 == "-" || $0 == "{" }.count
-            if let key = keys.sorted().first(where: { starts(line.dropFirst(indentation), with: $0) }) {
-                return (key, SourcePlace(file: file, line: number, column: indentation + 1))
-            }
-            number += 1
-        }
-        return nil
-    }
-
-    private static func starts(_ rest: Substring, with key: String) -> Bool {
-        [key, "\"\(key)\"", "'\(key)'"].contains { form in
-            rest.hasPrefix(form) && rest.dropFirst(form.count).drop { $0 == " " }.first == ":"
-        }
-    }
-
-    /// The parser tells the first of two equal keys; the one to remove is the next at the same column.
-    private static func second(_ key: String, _ first: SourcePlace, _ text: String) -> SourcePlace {
-        let lines = YAMLLines(text)
-        var place = first
-        func starts(_ rest: Substring) -> Bool { Self.starts(rest, with: key) }
-        if let line = lines[first.line] {
-            // A flow mapping has both on one line, as a rule.
-            for offset in 0..<line.count where offset >= first.column {
-                if starts(line.dropFirst(offset)) {
-                    place.column = offset + 1
-                    return place
-                }
-            }
-        }
-        place.line += 1
-        while let line = lines[place.line] {
-            if starts(line.dropFirst(first.column - 1)),
-                line.prefix(first.column - 1).allSatisfy({ $0 == " " || $0 == "-" })
-            {
-                return place
-            }
-            place.line += 1
-        }
-        return first
     }
 
     private static func place(_ offset: Int, _ text: String, _ file: String) -> SourcePlace {

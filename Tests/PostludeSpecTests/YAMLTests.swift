@@ -123,8 +123,42 @@ import Testing
             text +=
                 "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 9).joined(separator: ", ") + "]\n"
         }
-        let findings = Self.read(text + key + "\n").findings
-        #expect(findings.diagnostics.map(\.code) == ["spec.too-many-aliases"])
+        #expect(Self.read(text + key + "\n").findings.diagnostics.map(\.code) == ["spec.too-large"])
+        let short = text.replacing(/\na5(.|\n)*/, with: "\n") + key.replacing("a12", with: "a2") + "\n"
+        #expect(Self.read(short).findings.diagnostics.map(\.code) == ["spec.too-large"])
+    }
+
+    @Test(arguments: [
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "The key `a` is there twice.", "line 1"),
+        ("x: {b: 1, \"b\": 2}\n", 1, 11, "The key `b` is there twice.", "line 1"),
+        ("x: &k a\ny: {*k : 1, a: 2}\n", 2, 13, "The key `a` is there twice.", "line 2"),
+        ("x: &a {<<: {b: 1}, <<: {c: 1}}\n", 1, 20, "The key `<<` is there twice.", "line 1"),
+        ((0..<40).map { "k\($0): 1\n" }.joined() + "k2: 1\n", 41, 1, "The key `k2` is there twice.", "line 3"),
+        ((0..<40).map { "k\($0): 1\n" }.joined() + "k30: 1\n", 41, 1, "The key `k30` is there twice.", "line 31"),
+        ("x: *b\nb: &b 1\n", 1, 4, "There is no anchor `&b` above this alias.", "Define the anchor"),
+        ("x: &x [*x]\n", 1, 8, "There is no anchor `&x` above this alias.", "Define the anchor"),
+        ("x: &a [1]\n*a : 1\n", 2, 1, "A key is a list.", "plain words"),
+        ("x: {{ y }}\n", 1, 4, "A key is a mapping; is it a template without quotes?", "quotes"),
+        ("x: 1\n---\ny: 1\n", 2, 1, "The file holds more than one document.", "Keep one"),
+    ])
+    func `what no file may have is told at its place`(
+        text: String, line: Int, column: Int, message: String, hint: String
+    ) {
+        let diagnostics = Self.read(text).findings.diagnostics
+        #expect(diagnostics.map(\.message) == [message])
+        #expect(diagnostics.first?.place == SourcePlace(file: "f", line: line, column: column))
+        #expect(diagnostics.first?.hint?.contains(hint) == true, "\(diagnostics)")
+    }
+
+    @Test func `an alias is its anchor's value with all bounds`() throws {
+        #expect(Self.read("x: &a word\n*a : 1\n").node?.entries?.map(\.key) == ["x", "word"])
+        // The latest of two anchors of one name counts.
+        let node = try #require(Self.read("x: &a 1\ny: &a 2\nz: *a\n").node)
+        #expect(node.value(Findings()) == .dict(["x": .int(1), "y": .int(2), "z": .int(2)]))
+        let deep = String(repeating: "[", count: 40) + String(repeating: "]", count: 40)
+        let nested = String(repeating: "[", count: 30) + "*a" + String(repeating: "]", count: 30)
+        #expect(Self.read("x: &a \(deep)\ny: *a\n").node != nil)
+        #expect(Self.read("x: &a \(deep)\ny: \(nested)\n").findings.diagnostics.map(\.code) == ["spec.too-deep"])
     }
 
     @Test(arguments: ["[", "{a: ", "- ", "? "])

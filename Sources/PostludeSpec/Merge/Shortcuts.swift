@@ -168,8 +168,7 @@ enum ResourceShortcut {
                 guard let text else { return }
                 var part = entry
                 if entry.key == "gpu" { part.key = "nvidia.com/gpu" }
-                var own = scalar
-                own.text = String(text)
+                let own = YAMLScalar(text: String(text), isText: scalar.isText, textPlace: scalar.textPlace)
                 part.value.content = .scalar(own)
                 side.append(part)
             }
