@@ -103,7 +103,7 @@ struct ExpressionParser {
 
     private mutating func sum() throws(ExpressionError) -> Node {
         var left = try product()
-        while let arithmetic = arithmetic(["+", "-"]) {
+        while let arithmetic = arithmetic([.add, .subtract]) {
             let offset = advance().offset
             left = try make(.arithmetic(arithmetic, left, try product()), offset)
         }
@@ -112,7 +112,7 @@ struct ExpressionParser {
 
     private mutating func product() throws(ExpressionError) -> Node {
         var left = try unary()
-        while let arithmetic = arithmetic(["*", "/", "//", "%"]) {
+        while let arithmetic = arithmetic([.multiply, .divide, .floorDivide, .remainder]) {
             let offset = advance().offset
             left = try make(.arithmetic(arithmetic, left, try unary()), offset)
         }
@@ -262,13 +262,17 @@ struct ExpressionParser {
         return token
     }
 
-    private func isSymbol(_ symbol: String) -> Bool { current.kind == .symbol(symbol) }
+    private func isSymbol(_ symbol: String) -> Bool {
+        if case .symbol(let found) = tokens[position].kind { found == symbol } else { false }
+    }
 
-    private func isKeyword(_ word: String) -> Bool { current.kind == .name(word) }
+    private func isKeyword(_ word: String) -> Bool {
+        if case .name(let found) = tokens[position].kind { found == word } else { false }
+    }
 
-    private func arithmetic(_ symbols: Set<String>) -> Expression.Arithmetic? {
-        guard case .symbol(let symbol) = current.kind, symbols.contains(symbol) else { return nil }
-        return Expression.Arithmetic(rawValue: symbol)
+    private func arithmetic(_ operators: [Expression.Arithmetic]) -> Expression.Arithmetic? {
+        guard case .symbol(let symbol) = tokens[position].kind else { return nil }
+        return operators.first { $0.rawValue == symbol }
     }
 
     private mutating func identifier(_ what: String) throws(ExpressionError) -> (String, Int) {

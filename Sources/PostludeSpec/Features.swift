@@ -1,30 +1,32 @@
 /// Keys of the format that this version refuses by name, and those that only mean something on a cluster.
 enum Features {
     /// On operations and components alike.
-    static let unsupported: [String: String] = [
+    static let unsupported: KeyValuePairs<String, String> = [
         "joins": "Pass the values as params.",
         "events": "Submit the operation when the event happens.",
         "build": "Programs run on the host's file system; install what they need there.",
         "urlRef": "Download the component and name it with `pathRef`.",
-        "dagRef": "Name the component with `pathRef` or `hubRef`.",
         "mount": "Use an init step with `paths`.",
         "contexts": "Use params with `contextOnly: true`.",
     ]
 
+    /// On whatever is no operation of a graph.
+    static let notOfNodes: KeyValuePairs<String, String> = ["dagRef": "Name the component with `pathRef` or `hubRef`."]
+
     /// Keys that the component of a hook does not have.
-    static let notOfHooks: [String: String] = [
+    static let notOfHooks: KeyValuePairs<String, String> = [
         "matrix": "A hook runs once; let it submit the matrix.", "schedule": "A hook runs when its main has ended.",
     ]
 
     /// Keys of the operations of a graph.
-    static let nodeOnly: [String: String] = [
+    static let nodeOnly: KeyValuePairs<String, String> = [
         "dependencies": "It belongs to the operations of a dag.",
         "trigger": "It belongs to the operations of a dag; hooks have a `trigger` as well.",
         "skipOnUpstreamSkip": "It belongs to the operations of a dag.",
     ]
 
     /// Keys of `run` that a service alone has.
-    static let serviceOnly: [String: String] = [
+    static let serviceOnly: KeyValuePairs<String, String> = [
         "ports": "It belongs to services; write kind: service.",
         "rewritePath": "It belongs to services; write kind: service.",
         "isExternal": "It belongs to services; write kind: service.",
@@ -32,20 +34,20 @@ enum Features {
     ]
 
     /// Keys of `run` that a graph alone has.
-    static let dagOnly: [String: String] = [
+    static let dagOnly: KeyValuePairs<String, String> = [
         "operations": "It belongs to graphs; write kind: dag.", "components": "It belongs to graphs; write kind: dag.",
         "concurrency": "It belongs to graphs (kind: dag) and to `matrix`.",
     ]
 
     /// Keys of `run` that the operations of a graph have, and the graph itself does not.
-    static let jobOnly: [String: String] = [
+    static let jobOnly: KeyValuePairs<String, String> = [
         "container": "Write it into the graph's operations.", "init": "Write it into the graph's operations.",
         "sidecars": "Write it into the graph's operations.", "connections": "Write it into the graph's operations.",
         "profile": "Write it into the graph's operations.",
     ]
 
     /// Parts of a job that need what a single node does not have yet.
-    static let unsupportedRun: [String: String] = [
+    static let unsupportedRun: KeyValuePairs<String, String> = [
         "volumes": "Use an init step with `paths`, or files below the working directory."
     ]
 
@@ -74,7 +76,7 @@ enum Features {
         "schedulerName", "priorityClassName",
     ]
 
-    static let unsupportedEnvironment: [String: String] = [
+    static let unsupportedEnvironment: KeyValuePairs<String, String> = [
         "priority": "Runs start in the order they were submitted.",
         "hostNetwork": "Ask for a profile with `run.profile`, such as notifier.",
         "hostPID": "Steps always have their own process ids.",
@@ -91,7 +93,7 @@ enum Features {
         "terminationMessagePolicy", "livenessProbe", "readinessProbe", "startupProbe", "resizePolicy",
     ]
 
-    static let unsupportedContainer: [String: String] = [
+    static let unsupportedContainer: KeyValuePairs<String, String> = [
         "volumeMounts": "Use an init step with `paths`, or files below the working directory.",
         "volumeDevices": "Ask for devices in `resources`.",
         "envFrom": "Write the variables into `env`.",
@@ -99,7 +101,7 @@ enum Features {
         "restartPolicy": "Use `termination.maxRetries`.",
     ]
 
-    static let unsupportedInit: [String: String] = [
+    static let unsupportedInit: KeyValuePairs<String, String> = [
         "artifacts": "Use `paths` with the host's path of the artifacts.",
         "dockerfile": "Build the image elsewhere, and map it in the agent's configuration (`images`).",
         "tensorboard": "Use `paths` with the host's path of the events.",

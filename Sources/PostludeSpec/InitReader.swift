@@ -8,7 +8,7 @@ struct InitReader {
     func read(_ node: YAMLNode, path: String) -> InitSpec? {
         guard var reader = MappingReader(node, path: path, session.findings) else { return nil }
         let kinds = ["container", "file", "paths", "git"].filter(reader.has)
-        let refused = Features.unsupportedInit.keys.contains(where: reader.has)
+        let refused = Features.unsupportedInit.contains { reader.has($0.key) }
         let target = reader.take("path").flatMap { session.template($0, reader.name(of: "path")) }
         let connection = ConnectionReader(session: session).reference(&reader)
         reader.refuse(Features.unsupportedInit)

@@ -11,7 +11,7 @@ struct MappingReader {
     private let names: [String]
     /// In the order asked, some twice: mappings are small, and a set would hash every key that might be there.
     private var known: [String] = []
-    private var refused: Set<String> = []
+    private var refused: [String] = []
 
     /// nil, with a finding, when the node is no mapping.
     init?(_ node: YAMLNode, path: String, _ findings: Findings) {
@@ -116,9 +116,9 @@ struct MappingReader {
     // MARK: Keys that are only named
 
     /// Refuses keys of features that this version does not have.
-    mutating func refuse(_ features: [String: String]) {
-        for (key, hint) in features.sorted(by: { $0.key < $1.key }) {
-            refused.insert(key)
+    mutating func refuse(_ features: KeyValuePairs<String, String>) {
+        for (key, hint) in features {
+            refused.append(key)
             guard let entry = entry(key), !entry.value.isNull else { continue }
             findings.unsupported(key, hint, at: entry.keyPlace)
         }

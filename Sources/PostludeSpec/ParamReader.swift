@@ -6,7 +6,7 @@ struct ParamReader {
     /// Whether params may refer to the operations of a graph.
     var isNode = false
 
-    private static let fullKeys: Set<String> = ["value", "ref", "contextOnly", "connection", "toInit", "toEnv"]
+    private static let fullKeys = ["value", "ref", "contextOnly", "connection", "toInit", "toEnv"]
 
     /// In full form (`{a: {value: 1}}`), or as `{a: 1}`, which Polyaxon takes in operations and Postlude in hooks too.
     func read(_ node: YAMLNode, path: String, allowsShort: Bool) -> [String: Param] {
@@ -28,9 +28,10 @@ struct ParamReader {
     }
 
     private func read(_ entry: YAMLEntry, _ path: String, _ allowsShort: Bool) -> Param? {
-        let keys = entry.value.entries.map { Set($0.map { MappingReader.canonical($0.key) }) } ?? []
+        let keys = entry.value.entries?.map { MappingReader.canonical($0.key) } ?? []
         let isFull =
-            keys.contains("value") || keys.contains("ref") || (!keys.isEmpty && keys.isSubset(of: Self.fullKeys))
+            keys.contains("value") || keys.contains("ref")
+            || (!keys.isEmpty && keys.allSatisfy(Self.fullKeys.contains))
         guard isFull else {
             guard allowsShort else {
                 session.findings.wrongType(

@@ -7,7 +7,8 @@ enum RootReader {
         version(&reader, session)
         _ = reader.text("description")
         _ = reader.texts("tags")
-        reader.refuse(isNode ? Features.unsupported.filter { $0.key != "dagRef" } : Features.unsupported)
+        reader.refuse(Features.unsupported)
+        if !isNode { reader.refuse(Features.notOfNodes) }
         reader.ignore(Features.clusterOnly)
         // Describes the file to people.
         reader.accept(["template"])

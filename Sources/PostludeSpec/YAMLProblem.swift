@@ -50,7 +50,8 @@ enum YAMLProblem {
                 .error, "spec.empty", "The file is empty.", hint: "Write at least one key.", at: start)
         case .outOfMemory:
             return Diagnostic(
-                .error, "spec.yaml", "There is not enough memory to read the file.", hint: "Try again later.", at: start)
+                .error, "spec.yaml", "There is not enough memory to read the file.", hint: "Try again later.", at: start
+            )
         }
     }
 
