@@ -66,13 +66,16 @@ public struct FileStatus: Hashable, Sendable {
     public var inode: UInt64
     /// Since the epoch; 0 where the file system does not keep it.
     public var bornNanoseconds: Int64
+    /// The file's type, as `st_mode & S_IFMT` of stat(2) has it.
+    public var type: UInt32
 
     /// Of the path itself, also when it is a link; nil when it cannot be seen.
     public init?(of path: String) {
         var status = statx()
-        guard linux_statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, UInt32(STATX_INO | STATX_BTIME), &status) == 0 else {
-            return nil
-        }
+        guard
+            linux_statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, UInt32(STATX_TYPE | STATX_INO | STATX_BTIME), &status) == 0
+        else { return nil }
+        type = UInt32(status.stx_mode) & S_IFMT
         device = UInt64(status.stx_dev_major) << 32 | UInt64(status.stx_dev_minor)
         inode = status.stx_ino
         let isKept = status.stx_mask & UInt32(STATX_BTIME) != 0

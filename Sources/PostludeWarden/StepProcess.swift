@@ -29,6 +29,7 @@ struct StepProcess {
                     try ProcessControl.closeDescriptors(from: Self.control + 1, keeping: kept)
                 }
             }
+            try clearBoundingSet()
             ProcessControl.setName("postlude-init")
             StepMessage(.parked).send(to: Self.control)
             let plan = try Self.receivePlan()
@@ -89,6 +90,13 @@ struct StepProcess {
             throw SetupFailure(stage: .pivot, errno: error.errno)
         }
         return root
+    }
+
+    /// Ahead of the plan, for it takes nothing from this process: it bounds what execve gives. A user namespace that is
+    /// entered later would fill it again, so without root that is done behind it.
+    private func clearBoundingSet() throws(SetupFailure) {
+        guard Layer.capabilities.isInForce, !Rootless.isInForce else { return }
+        try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
     }
 
     // MARK: orders

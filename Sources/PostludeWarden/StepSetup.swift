@@ -130,7 +130,7 @@ struct StepSetup {
     }
 
     private func giveUpPrivileges() throws(SetupFailure) {
-        if Layer.capabilities.isInForce {
+        if Layer.capabilities.isInForce, Rootless.isInForce {
             try stage(.capabilities) { () throws(LinuxError) in try Credentials.clearBoundingSet() }
         }
         try stage(.credentials) { () throws(LinuxError) in

@@ -29,11 +29,10 @@ struct HostRoot: Hashable, Sendable {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             guard name != ".", name != ".." else { continue }
-            var status = stat()
-            guard lstat("/" + name, &status) == 0 else { continue }
-            switch status.st_mode & S_IFMT {
-            case S_IFDIR: entries.append(Entry(name: name, kind: .directory, identity: FileIdentity(of: "/" + name)))
-            case S_IFREG: entries.append(Entry(name: name, kind: .file, identity: FileIdentity(of: "/" + name)))
+            guard let status = FileStatus(of: "/" + name) else { continue }
+            switch status.type {
+            case S_IFDIR: entries.append(Entry(name: name, kind: .directory, identity: FileIdentity(status)))
+            case S_IFREG: entries.append(Entry(name: name, kind: .file, identity: FileIdentity(status)))
             case S_IFLNK:
                 if let text = readLink("/" + name) { entries.append(Entry(name: name, kind: .link(text))) }
             case _: continue
@@ -50,9 +49,7 @@ struct FileIdentity: Hashable, Sendable {
     private var inode: UInt64
     private var born: Int64
 
-    /// That of the file at a path, which may be a link; nil when there is none to be seen.
-    init?(of path: String) {
-        guard let file = FileStatus(of: path) else { return nil }
+    init(_ file: FileStatus) {
         device = file.device
         inode = file.inode
         born = file.bornNanoseconds
@@ -69,13 +66,6 @@ func readLink(_ path: String, in directory: Int32 = AT_FDCWD) -> String? {
     }
     guard count > 0 else { return nil }
     return String(decoding: buffer[..<count], as: UTF8.self)
-}
-
-/// The path without links, `.` and `..`; nil when it does not exist or may not be walked.
-func canonicalPath(_ path: String) -> String? {
-    guard let resolved = realpath(path, nil) else { return nil }
-    defer { free(resolved) }
-    return String(cString: resolved)
 }
 
 extension SandboxError {

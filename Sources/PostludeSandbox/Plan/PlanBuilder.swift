@@ -37,7 +37,8 @@ struct PlanBuilder {
 
         // One visit as the submitter: what it may not reach on the host must not come within its reach inside.
         let found = try UserAccess.run(as: spec.user) { () throws(SandboxError) -> Found in
-            rule.secrets = profile.hideInHome.compactMap { canonicalPath("\(spec.user.home)/\($0)") }
+            var homePaths = PathResolver()
+            rule.secrets = profile.hideInHome.compactMap { homePaths.canonical("\(spec.user.home)/\($0)") }
             var paths = StepPaths()
             if let working = spec.directories.working {
                 paths = try StepPaths.open(working: working, user: spec.user, allowedBy: rule)

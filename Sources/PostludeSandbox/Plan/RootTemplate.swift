@@ -14,7 +14,7 @@ struct RootTemplate: Hashable, Sendable {
     let extras: [String]
     /// Which files the names stood for: a mask lies on a file and not on a name.
     private let host: HostRoot
-    private let identities: [FileIdentity?]
+    private let identities: [FileIdentity]
     /// What was mounted on the host.
     let generation: UInt64
     private let systemMounts: [String]?
@@ -43,9 +43,12 @@ struct RootTemplate: Hashable, Sendable {
     init(for profile: SandboxProfile, generation: UInt64, hasHost: Bool = true) throws(SandboxError) {
         self.hasHost = hasHost
         host = try HostRoot.read()
-        hidden = profile.hide.compactMap(canonicalPath)
-        extras = try Self.extras(of: profile)
-        identities = (hidden + extras).map { FileIdentity(of: $0) }
+        var resolver = PathResolver()
+        let hidden = profile.hide.compactMap { resolver.find($0) }
+        let extras = try Self.extras(of: profile, &resolver)
+        self.hidden = hidden.map(\.path)
+        self.extras = extras.map(\.path)
+        identities = (hidden + extras).map(\.identity)
         self.generation = generation
         systemMounts = geteuid() == 0 ? nil : try MountTable.points(below: "/sys")
         shape = Shape(profile)
@@ -69,21 +72,25 @@ struct RootTemplate: Hashable, Sendable {
             shmBytes: shape.shmBytes, owner: .current, systemMounts: systemMounts)
     }
 
-    private static func extras(of profile: SandboxProfile) throws(SandboxError) -> [String] {
-        var paths: [String] = []
+    private static func extras(
+        of profile: SandboxProfile, _ resolver: inout PathResolver
+    ) throws(SandboxError) -> [PathResolver.Found] {
+        var found: [PathResolver.Found] = []
         for entry in profile.readOnly {
             let isOptional = entry.hasSuffix("?")
             let path = isOptional ? String(entry.dropLast()) : entry
-            if let canonical = canonicalPath(path) {
-                paths.append(canonical)
+            if let extra = resolver.find(path) {
+                found.append(extra)
             } else if !isOptional {
+                // Once more, for the reason: the resolver may have known that there is no such directory.
+                _ = canonicalPath(path)
                 throw SandboxError(
                     code: "sandbox.profile-path-missing",
                     message: "Profile '\(profile.name)' shows '\(path)', which is missing: \(errorText(errno)).",
                     hint: "Correct 'readOnly' in the profile, or write '\(path)?' if it may be missing.")
             }
         }
-        return paths
+        return found
     }
 
     /// Whether an attempt of the profile may begin with it.
