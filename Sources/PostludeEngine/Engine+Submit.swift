@@ -118,9 +118,16 @@ extension Engine {
         guard unmet.isEmpty else { throw .unmetRequirements(profile.name, unmet) }
         let asked = job.deviceClasses
         guard profile.devices == .leased || asked.isEmpty else { throw .profileWithoutDevices(profile.name, asked) }
+        // What a profile gives to those that ask for nothing is a limit, and never more than the node has. Of memory it is
+        // kept aside, for it cannot be taken back. Of processor time nothing is kept aside for a hook: it shares what
+        // there is with the next operation, which must not wait for it.
+        let milliCPU = isHook ? nil : profile.defaultMilliCPU.map { min($0, node.milliCPU) }
         let needs = Scheduler.Needs(
-            of: job, defaultMemoryBytes: profile.defaultMemoryBytes.map { min($0, job.bounds?.memoryBytes ?? $0) },
-            defaultMilliCPU: profile.defaultMilliCPU.map { min($0, job.bounds?.milliCPU ?? $0) })
+            of: job,
+            defaultMemoryBytes: profile.defaultMemoryBytes.map {
+                min($0, job.bounds?.memoryBytes ?? $0, node.memoryBytes)
+            },
+            defaultMilliCPU: milliCPU.map { min($0, job.bounds?.milliCPU ?? $0) })
         var capacity = Scheduler.Capacity(memoryBytes: node.memoryBytes, milliCPU: node.milliCPU)
         for device in node.devices { capacity.devices[device.deviceClass, default: 0] += 1 }
         let shortages = Scheduler.neverFits(needs, capacity)

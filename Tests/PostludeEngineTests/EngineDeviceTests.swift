@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import PostludeCore
+import PostludeSpec
 import Testing
 
 @testable import PostludeEngine
@@ -102,6 +103,29 @@ struct EngineDeviceTests {
             }
             let intervals = try await engine.store.intervals(of: device.id)
             for (earlier, later) in zip(intervals, intervals.dropFirst()) { #expect(earlier.ended == later.began) }
+        }
+    }
+
+    /// With the profiles that are shipped, on one core and less memory than two hooks may take.
+    @Test func `the next run has the device while hooks still run, on a small machine too`() async throws {
+        var node = try TestNode(devices: [device], milliCPU: 1000)
+        node.memoryBytes = 3 << 30
+        node.profiles = try ProfileCatalog.load(directory: "\(TestNode.repository)/profiles/sandbox")
+        let word = "\(node.work)/go"
+        let first = PostludeCore.Operation.script(
+            "true",
+            hooks: [.script("slow", "for _ in $(seq 3000); do [ -e '\(word)' ] && exit 0; sleep 0.02; done; exit 1")],
+            devices: [device.deviceClass: 1], memory: 64 << 20)
+        let second = PostludeCore.Operation.script("true", devices: [device.deviceClass: 1], memory: 64 << 20)
+        try await node.running { [node] engine in
+            let one = try await node.submit(first, to: engine)
+            let next = try await node.submit(second, to: engine)
+            let ended = try await engine.wait(for: next) { $0.summary.status.isFinal }
+            #expect(ended.summary.status == .succeeded, "\(ended.summary.message)")
+            let hook = try #require(try await engine.detail(one, for: Engine.root).hooks.first)
+            #expect(hook.outcome == .fired && hook.status?.isFinal == false, "\(hook)")
+            try #require(FileManager.default.createFile(atPath: word, contents: nil))
+            #expect(try await engine.finish(one).hooks.first?.status == .succeeded)
         }
     }
 

@@ -146,6 +146,8 @@ struct TestNode: Sendable {
     var work: String { workingDirectory ?? "\(directory.path)/work" }
     var workingDirectory: String?
     var images = ImageMap()
+    var memoryBytes: Int64 = 1 << 34
+    var profiles = TestNode.profiles
 
     static let profiles: [String: SandboxProfile] = [
         "main": SandboxProfile(name: "main", hide: ["/root"], network: .loopback, devices: .leased, seccomp: "main"),
@@ -164,8 +166,8 @@ struct TestNode: Sendable {
                 cgroupName: cgroupName))
         return try Engine(
             configuration: EngineConfiguration(
-                stateDirectory: "\(directory.path)/state", hub: try Hub(directory: hub), profiles: Self.profiles,
-                memoryBytes: 1 << 34, milliCPU: milliCPU, releaseDeadlineSeconds: releaseSeconds,
+                stateDirectory: "\(directory.path)/state", hub: try Hub(directory: hub), profiles: profiles,
+                memoryBytes: memoryBytes, milliCPU: milliCPU, releaseDeadlineSeconds: releaseSeconds,
                 quarantineRecheckSeconds: 0.2, tools: Self.tools, disk: disk, images: images,
                 rules: rules),
             store: try Store(directory: "\(directory.path)/state"), sandbox: sandbox, devices: devices, logger: logger)
