@@ -42,7 +42,9 @@ extension Store {
         do {
             guard access(path, F_OK) != 0 else { throw DatabaseError(message: "the file is there already") }
             try await offload { [pool] in
-                let copy = try DatabaseQueue(path: path)
+                let copy = try LastingQueue.open(path)
+                // After a failure, whose reason counts; once more does no harm.
+                defer { _ = Result { try copy.close() } }
                 try pool.backup(to: copy)
                 // One file, without a write-ahead log beside it, that somebody else may have.
                 try copy.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA journal_mode = DELETE") }

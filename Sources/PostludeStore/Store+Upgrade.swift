@@ -10,14 +10,14 @@ extension Store {
     static func upgrade(_ directory: String, _ migrator: DatabaseMigrator) throws {
         let path = databasePath(directory)
         guard access(path, F_OK) == 0 else { return }
-        let old = try DatabaseQueue(path: path)
-        let pending = try old.read { db in try pendingMigration(db, migrator) }
-        guard let pending else { return try old.close() }
+        let old = try LastingQueue.open(path)
         let copy = "\(path).upgrade"
         do {
+            let pending = try old.read { db in try pendingMigration(db, migrator) }
+            guard let pending else { return try old.close() }
             discard(copy)
             _ = try StartCheck.run(old, directory, for: StartCheck.patience)
-            let queue = try DatabaseQueue(path: copy)
+            let queue = try LastingQueue.open(copy)
             try old.backup(to: queue)
             try migrator.migrate(queue)
             // One file without a log beside it, and so has the old one to be: its log would be taken for the new one's.
@@ -29,6 +29,8 @@ extension Store {
             guard rename(copy, path) == 0 else { throw StoreError.unusable(path, String(cString: strerror(errno))) }
             try synchronize("\(directory)/store")
         } catch {
+            // What fails here failed before, and the reason counts.
+            _ = Result { try old.close() }
             discard(copy)
             throw error
         }
