@@ -8,6 +8,7 @@ struct ExplainText {
     func lines(_ explanation: RunExplanation) -> [String] {
         var lines = head(explanation)
         if let waits = explanation.waits { lines += self.waits(waits) }
+        lines += (explanation.joins ?? []).map { "join: \($0.words)" }
         if let children = explanation.children { lines += self.children(children) }
         for hook in explanation.hooks { lines += [""] + self.hook(hook) }
         if explanation.hooks.isEmpty { lines.append("It has no hooks.") }

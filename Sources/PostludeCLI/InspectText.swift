@@ -9,6 +9,7 @@ struct InspectText {
     func lines(_ detail: RunDetail) -> [String] {
         var lines = head(detail)
         lines += section("Conditions", conditions(detail.conditions))
+        lines += section("Joins", (detail.joins ?? []).map(\.words))
         lines += section("Inputs", values(detail.inputs)) + section("Outputs", values(detail.outputs))
         for attempt in detail.attempts {
             let title = detail.attempts.count > 1 ? "Attempt \(attempt.number)" : "Steps"
@@ -173,6 +174,19 @@ extension RunStatus {
         case .created, .onSchedule, .resuming, .compiled, .queued, .scheduled, .starting, .running, .processing:
             style.cyan(rawValue)
         }
+    }
+}
+
+extension JoinRecord {
+    /// Such as `metrics.loss: <0.3 found 5 runs (and there are more), 2 of them left out for lack of a value, for losses`.
+    var words: String {
+        let names = params.map(\.visible).joined(separator: ", ")
+        guard let found else { return "\(query.visible), for \(names): searched for by each run" }
+        let all = found.taken + found.leftOut
+        var line = "\(query.visible) found \(all) run\(all == 1 ? "" : "s")"
+        if found.hasMore { line += " (and there are more)" }
+        if found.leftOut > 0 { line += ", \(found.leftOut) of them left out for lack of a value" }
+        return "\(line), for \(names)"
     }
 }
 

@@ -42,9 +42,10 @@ extension Operation {
     public func child(at point: [String: Value]) -> Operation {
         var child = self
         child.matrix = nil
-        // Decided once, about the parent.
+        // Decided and searched for once, for the parent.
         child.conditions = nil
         child.isApproved = nil
+        child.joins = nil
         child.hooks = eachHooks ?? []
         child.eachHooks = nil
         child.notes = []

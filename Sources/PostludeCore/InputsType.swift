@@ -116,6 +116,18 @@ extension IODeclaration {
     }
 }
 
+extension InputType {
+    /// Whether a list may be a value.
+    public var takesLists: Bool {
+        switch self {
+        case .any, .list, .description: true
+        case .optional(let wrapped): wrapped.takesLists
+        case .union(let types): types.contains(where: \.takesLists)
+        case .string, .int, .float, .bool, .dict, .uuid, .uri, .date, .datetime, .timedelta, .text: false
+        }
+    }
+}
+
 // MARK: Conversion
 
 extension InputType {

@@ -59,7 +59,7 @@ public enum JobCompiler {
             return Outline(
                 inputs: compiled.inputs, isDue: compiled.isDue, condition: compiled.condition, steps: compiled.steps)
         }
-        let (context, inputs, _) = try context(for: operation.withoutPoints, facts: facts)
+        let (context, inputs, _) = try context(for: operation.withoutPoints.withoutOpenJoins, facts: facts)
         guard operation.schedule == nil, let condition = operation.conditions else {
             return Outline(inputs: inputs, isDue: true)
         }

@@ -79,12 +79,14 @@ public struct Operation: Hashable, Sendable, Codable {
     public var cache: CachePolicy?
     /// Runs whose artifacts the steps may read: in a graph, those that this one depends on. Never from a file.
     public var reads: [RunID]?
+    /// Runs to search for, and the params that come from them.
+    public var joins: [Join]?
 
     public init(
         name: String? = nil, description: String? = nil, tags: [String] = [], component: Component,
         params: [String: Param] = [:], hooks: [Hook] = [], conditions: Template? = nil, queue: String? = nil,
         notes: [Diagnostic] = [], isApproved: Bool? = nil, schedule: Schedule? = nil, matrix: Matrix? = nil,
-        dag: Dag? = nil, cache: CachePolicy? = nil
+        dag: Dag? = nil, cache: CachePolicy? = nil, joins: [Join]? = nil
     ) {
         self.name = name
         self.description = description
@@ -100,6 +102,7 @@ public struct Operation: Hashable, Sendable, Codable {
         self.matrix = matrix
         self.dag = dag
         self.cache = cache
+        self.joins = joins
     }
 }
 

@@ -105,3 +105,25 @@ extension InputType {
         }
     }
 }
+
+extension Component {
+    /// Outputs with the types they are declared with. One that does not fit stays as it was written: what is wrong with
+    /// it is a note's business. JSON forgets that 1.0 is no integer, so this is needed after each reading of the store.
+    public func typedOutputs(_ values: [String: Value]) -> [String: Value] { outputs.typed(values) }
+}
+
+extension [IODeclaration] {
+    /// Values with the types they are declared with, those that fit.
+    public func typed(_ values: [String: Value]) -> [String: Value] {
+        var typed = values
+        for declaration in self {
+            guard let value = values[declaration.name], value != .null else { continue }
+            do throws(Inputs.Problem) {
+                typed[declaration.name] = try Inputs.typed(value, as: declaration)
+            } catch {
+                continue
+            }
+        }
+        return typed
+    }
+}

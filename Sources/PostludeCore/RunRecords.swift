@@ -72,6 +72,8 @@ public struct RunDetail: Hashable, Sendable, Codable {
     public var children: [RunSummary]?
     /// For a parent: how many children have which status.
     public var childCounts: [String: Int]?
+    /// What each of its joins found; nil for a run that has none.
+    public var joins: [JoinRecord]?
 
     /// Children that are listed one by one.
     public static let childrenShown = 1_000
@@ -79,7 +81,7 @@ public struct RunDetail: Hashable, Sendable, Codable {
     public init(
         summary: RunSummary, conditions: [RunCondition], inputs: [String: Value], outputs: [String: Value],
         attempts: [AttemptRecord], hooks: [HookRecord], notes: [Diagnostic], artifacts: String,
-        children: [RunSummary]? = nil, childCounts: [String: Int]? = nil
+        children: [RunSummary]? = nil, childCounts: [String: Int]? = nil, joins: [JoinRecord]? = nil
     ) {
         self.summary = summary
         self.conditions = conditions
@@ -91,6 +93,7 @@ public struct RunDetail: Hashable, Sendable, Codable {
         self.artifacts = artifacts
         self.children = children
         self.childCounts = childCounts
+        self.joins = joins
     }
 }
 

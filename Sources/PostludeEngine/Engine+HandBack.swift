@@ -235,23 +235,6 @@ extension Engine {
     }
 }
 
-extension Component {
-    /// Outputs with the types they are declared with. One that does not fit stays as it was written: what is wrong with
-    /// it is a note's business. JSON forgets that 1.0 is no integer, so this is needed after each reading of the store.
-    func typedOutputs(_ values: [String: Value]) -> [String: Value] {
-        var typed = values
-        for declaration in outputs {
-            guard let value = values[declaration.name], value != .null else { continue }
-            do throws(Inputs.Problem) {
-                typed[declaration.name] = try Inputs.typed(value, as: declaration)
-            } catch {
-                continue
-            }
-        }
-        return typed
-    }
-}
-
 extension ReleaseVerdict {
     fileprivate var holders: [DeviceHolder] {
         switch self {

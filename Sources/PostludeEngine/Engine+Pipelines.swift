@@ -36,10 +36,12 @@ extension Engine {
         let step = Pipeline.next(
             count: matrix.count ?? 0, concurrency: matrix.concurrency ?? Matrix.defaultConcurrency,
             children: counts.byStatus)
-        let children = step.create.map { index in
-            child(
-                parent.operation.child(at: matrix.point(index)), of: parent, key: Int64(index), name: String(index),
-                runName: "\(parent.name)-\(index)")
+        var children: [Store.NewChild] = []
+        for index in step.create {
+            children.append(
+                try await child(
+                    parent.operation.child(at: matrix.point(index)), of: parent, key: Int64(index),
+                    name: String(index), runName: "\(parent.name)-\(index)"))
         }
         return Store.Advance(create: children, outcome: step.outcome, hasMore: step.hasMore)
     }
@@ -66,7 +68,8 @@ extension Engine {
                 }
             }
             children.append(
-                child(operation, of: parent, key: Int64(index), name: node.name, runName: node.name, endingWith: event))
+                try await child(
+                    operation, of: parent, key: Int64(index), name: node.name, runName: node.name, endingWith: event))
         }
         let counts = Dictionary(grouping: records, by: \.status).mapValues(\.count)
         let isOver = verdicts.isEmpty && records.count == dag.nodes.count && records.allSatisfy(\.status.isFinal)
@@ -113,17 +116,18 @@ extension Engine {
         case .over: return counts.alive > 0 ? nil : Store.Advance(outcome: Run.outcome(of: counts.byStatus))
         case .run(let slot):
             let name = Timestamp(microseconds: slot * 1_000_000).iso8601.prefix(19) + "Z"
-            let new = child(
+            let new = try await child(
                 parent.operation.scheduledChild, of: parent, key: slot, name: String(name), runName: parent.name)
             return Store.Advance(create: [new], hasMore: true)
         }
     }
 
-    /// A child with the first event of its life; one that cannot be compiled fails, and its hooks say so.
+    /// A child with the first event of its life; one that cannot be compiled fails, and its hooks say so. What it joins is
+    /// searched for here, and stored with it: nothing before it has seen the result.
     private func child(
         _ operation: PostludeCore.Operation, of parent: StoredRun, key: Int64, name: String, runName: String,
         endingWith event: Run.Event? = nil
-    ) -> Store.NewChild {
+    ) async throws -> Store.NewChild {
         let id = RunID.random()
         var operation = operation
         operation.matrix = operation.matrix?.seeded(by: id)
@@ -140,6 +144,8 @@ extension Engine {
             id: id, name: runName, project: parent.project, user: parent.user, createdAt: .now,
             workingDirectory: parent.workingDirectory)
         do {
+            operation = try await joined(operation, facts: facts)
+            new.operation = operation
             let compiled = try JobCompiler.outline(operation, facts: facts)
             new.inputs = compiled.inputs
             new.notes += try checkImages(of: operation, steps: compiled.steps, path: "the run '\(name)'")
@@ -152,9 +158,29 @@ extension Engine {
             return Store.NewChild(new, then: .compilationFailed(code: error.code, message: error.message))
         } catch let error as EngineError {
             return Store.NewChild(new, then: .compilationFailed(code: error.code, message: error.message))
+        } catch let error as CancellationError {
+            throw error
+        } catch let error as StoreError where error.isTemporary {
+            // Not the child's fault: its parent's step stays owed.
+            throw error
         } catch {
             return Store.NewChild(new, then: .compilationFailed(code: "engine.child", message: "\(error)"))
         }
+    }
+
+    /// The operation with what its joins find among its submitter's runs as params; as it is when it has none to search.
+    func joined(_ operation: PostludeCore.Operation, facts: RunFacts) async throws -> PostludeCore.Operation {
+        guard operation.isToJoin else { return operation }
+        var joined = try JoinGathering(operation)
+        for (index, search) in try operation.searches(facts: facts).enumerated() {
+            let hits = try await store.search(search, uid: facts.user.uid)
+            // One at a time: a run may have large outputs.
+            for number in hits.numbers {
+                if let run = try await store.foundRun(number) { try joined.take(run, for: index) }
+            }
+            if hits.hasMore { joined.noteMore(for: index) }
+        }
+        return joined.result
     }
 
     /// Sleeps until the next time at which a schedule is due, then owes its parent's next step. One timer for all

@@ -52,10 +52,13 @@ extension Engine {
             workingDirectory: submission.workingDirectory)
         operation.matrix = operation.matrix?.seeded(by: id)
         let compiled: JobCompiler.Outline
-        do throws(InputError) {
+        do {
+            operation = try await joined(operation, facts: facts)
             compiled = try JobCompiler.outline(operation, facts: facts)
-        } catch {
+        } catch let error as InputError {
             throw EngineError.invalidOperation(submission.path, error.diagnostics)
+        } catch let error as StoreError {
+            throw EngineError.store(error)
         }
         operation.notes += try checkImages(of: operation, steps: compiled.steps, path: submission.path)
         let subject = subject ?? SitePolicy.Subject(name: user.name, uid: user.uid)

@@ -2,7 +2,6 @@
 enum Features {
     /// On operations and components alike.
     static let unsupported: KeyValuePairs<String, String> = [
-        "joins": "Pass the values as params.",
         "events": "Submit the operation when the event happens.",
         "build": "Programs run on the host's file system; install what they need there.",
         "urlRef": "Download the component and name it with `pathRef`.",
@@ -16,6 +15,7 @@ enum Features {
     /// Keys that the component of a hook does not have.
     static let notOfHooks: KeyValuePairs<String, String> = [
         "matrix": "A hook runs once; let it submit the matrix.", "schedule": "A hook runs when its main has ended.",
+        "joins": "A hook is told of its main; let an operation of a dag search for others.",
     ]
 
     /// Keys of the operations of a graph.

@@ -37,6 +37,12 @@ struct FileReader {
         for name in flow.matrix?.names ?? [] {
             known[name] = Param(value: .null, isTemplate: true, place: flow.matrix?.place)
         }
+        // So are the values of joins, which nobody knows before the search.
+        let joins = JoinReader(session: session).read(&reader)
+        for (name, param) in (joins ?? []).flatMap(\.params) {
+            known[name] = Param(
+                value: .null, isTemplate: true, contextOnly: param.contextOnly, toEnv: param.toEnv, place: param.place)
+        }
         let tags = reader.has("tags") ? reader.texts("tags") : []
         let description = reader.has("description") ? reader.text("description") : nil
         let components = ComponentReader(session: session, purpose: .operation(params: known))
@@ -52,12 +58,16 @@ struct FileReader {
         if let matrix = flow.matrix {
             MatrixReader(session: session).match(matrix, to: component, params: params)
         }
+        if let joins {
+            JoinReader(session: session).match(
+                joins, to: component, params: params, points: flow.matrix?.names ?? [])
+        }
         ParamReader(session: session).match(
             known, to: component, of: "the operation", at: reader.place, strict: result.isStrict)
         var operation = Operation(
             name: name, description: description, tags: tags, component: component, params: params, hooks: hooks,
             conditions: result.conditions, queue: result.queue, isApproved: result.isApproved, dag: result.dag,
-            cache: result.cache)
+            cache: result.cache, joins: joins)
         flow.apply(to: &operation)
         return operation
     }

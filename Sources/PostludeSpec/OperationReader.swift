@@ -113,7 +113,7 @@ public enum OperationReader {
         do throws(InputError) {
             var due = operation
             // Whether the condition holds may depend on the facts; whether its names exist does not.
-            if let condition = operation.conditions {
+            if let condition = operation.conditions, !operation.isToJoin {
                 due.conditions = nil; check(condition, operation, facts, session)
             }
             try tryOut(due, facts)
@@ -124,6 +124,7 @@ public enum OperationReader {
 
     /// Compiles what would run: the operation, a point of its matrix, the operations of its graph that refer to no other.
     private static func tryOut(_ operation: Operation, _ facts: RunFacts) throws(InputError) {
+        guard !operation.isToJoin else { return try tryOutJoined(operation, facts) }
         _ = try JobCompiler.outline(operation, facts: facts)
         if operation.schedule != nil { return try tryOut(operation.scheduledChild, facts) }
         if let matrix = operation.matrix {
@@ -134,6 +135,19 @@ public enum OperationReader {
             var due = node.operation
             due.conditions = nil
             try tryOut(due, facts)
+        }
+    }
+
+    /// With joins that find nothing. What lists without items cannot give may be there in the end; a name that nothing has
+    /// will not.
+    private static func tryOutJoined(_ operation: Operation, _ facts: RunFacts) throws(InputError) {
+        _ = try operation.searches(facts: facts)
+        let joined = try JoinGathering(operation)
+        do throws(InputError) {
+            try tryOut(joined.result, facts)
+        } catch {
+            let certain = error.diagnostics.filter { $0.code == "expression.unknown-name" }
+            if !certain.isEmpty { throw InputError(certain) }
         }
     }
 

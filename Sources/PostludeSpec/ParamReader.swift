@@ -44,19 +44,11 @@ struct ParamReader {
         guard var reader = MappingReader(entry.value, path: path, session.findings) else { return nil }
         let node = reader.entry("value")?.value
         let contextOnly = reader.flag("contextOnly") ?? false
-        let variable = reader.entry("toEnv")
-        let toEnv = reader.text("toEnv")
-        if reader.flag("toInit") == true {
-            session.findings.unsupported("toInit", "Write the init step.", at: reader.entry("toInit")?.keyPlace)
-        }
+        let toEnv = variable(&reader)
+        refuseToInit(&reader)
         let reference = reference(&reader)
         reader.refuse(["connection": "Give addresses and credentials as params."])
         reader.finish()
-        if let toEnv, !IOReader.isVariableName(toEnv) || toEnv.hasPrefix("POSTLUDE_") {
-            session.findings.error(
-                "spec.invalid-value", "'\(toEnv)' cannot be the name of a variable.",
-                hint: "Use letters, digits and '_', not starting with a digit or POSTLUDE_.", at: variable?.value.place)
-        }
         guard let node, var param = value(node, place: entry.keyPlace) else {
             return node == nil ? Param(value: .null, isTemplate: false, contextOnly: contextOnly) : nil
         }
@@ -73,6 +65,23 @@ struct ParamReader {
             session.check(Dag.template(of: param))
         }
         return param
+    }
+
+    /// `toEnv`: the name of a variable.
+    func variable(_ reader: inout MappingReader) -> String? {
+        let entry = reader.entry("toEnv")
+        guard let name = reader.text("toEnv") else { return nil }
+        if !IOReader.isVariableName(name) || name.hasPrefix("POSTLUDE_") {
+            session.findings.error(
+                "spec.invalid-value", "'\(name)' cannot be the name of a variable.",
+                hint: "Use letters, digits and '_', not starting with a digit or POSTLUDE_.", at: entry?.value.place)
+        }
+        return name
+    }
+
+    func refuseToInit(_ reader: inout MappingReader) {
+        guard reader.flag("toInit") == true else { return }
+        session.findings.unsupported("toInit", "Write the init step.", at: reader.entry("toInit")?.keyPlace)
     }
 
     /// `ops.NAME` or `dag`, in the operations of a graph.

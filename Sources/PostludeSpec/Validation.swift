@@ -12,6 +12,16 @@ public struct Validation: Sendable {
     /// The operation after everything was merged, as YAML, with the place of each value; nil where there is none.
     public var resolved: String?
 
+    /// Params that come from runs which are searched for when a run of the operation is compiled, by name; those of a
+    /// graph's operations among them.
+    public var joined: [String] {
+        func names(_ operation: Operation?) -> Set<String> {
+            let below = (operation?.dag?.nodes ?? []).map { names($0.operation) }
+            return below.reduce(Set((operation?.joins ?? []).flatMap(\.params.keys))) { $0.union($1) }
+        }
+        return names(operation).sorted()
+    }
+
     public var isValid: Bool { !diagnostics.contains { $0.severity == .error } }
 
     /// Settings that were accepted and do nothing on a single node, in the order of the file.

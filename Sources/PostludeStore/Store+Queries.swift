@@ -120,7 +120,10 @@ extension Store {
     /// nil when there is no such run.
     public func detail(_ id: RunID) async throws -> RunDetail? {
         try await read { db in
-            guard let row = try db.row("SELECT * FROM runs WHERE id = ?", [id.description]) else { return nil }
+            let row = try db.row(
+                "SELECT *, json_extract(operation, '$.joins') AS joins FROM runs WHERE id = ?", [id.description])
+            guard let row else { return nil }
+            let joins: [Join]? = try row.optionalJSON("joins")
             let numbers = try Int.fetchAll(
                 db, sql: "SELECT number FROM attempts WHERE run = ? ORDER BY number", arguments: [id.description])
             let summary = try RunSummary(db, row)
@@ -131,7 +134,8 @@ extension Store {
                 attempts: try numbers.map { try AttemptRecord(db, AttemptID(run: id, number: $0)) },
                 hooks: try HookRecord.all(db, id), notes: try row.json("notes"), artifacts: row["artifacts"],
                 children: isParent ? try RunSummary.children(db, of: id) : nil,
-                childCounts: isParent ? try Store.ChildCounts.fetch(db, id).words : nil)
+                childCounts: isParent ? try Store.ChildCounts.fetch(db, id).words : nil,
+                joins: joins?.map(JoinRecord.init))
         }
     }
 

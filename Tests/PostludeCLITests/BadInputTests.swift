@@ -220,11 +220,14 @@ import Testing
 
     @Test func `validate --resolved prints what is valid again, with the place of each value`() throws {
         let scratch = try Scratch()
-        try scratch.write(Data(Self.good) + Data("presets: [p]\nenvironment: {nodeName: n}\n".utf8), to: "a.yaml")
+        let join = "joins: [{query: \"kind: job\", params: {j: {value: outputs.a, contextOnly: true}}}]\n"
+        try scratch.write(
+            Data(Self.good) + Data("presets: [p]\nenvironment: {nodeName: n}\n\(join)".utf8), to: "a.yaml")
         try scratch.write("isPreset: true\nenv: {A: \"1\"}\n", to: "p.yaml")
         let result = try Program.run(["validate", "--resolved", "a.yaml"], in: scratch.url)
         #expect(result.status == 0 && result.output.contains("p.yaml:2:"), "\(result.output)\(result.error)")
         #expect(result.error.contains("without effect here: run.environment.nodeName"), "\(result.error)")
+        #expect(result.error.contains("a.yaml: joins are searched for when it runs: j\n"), "\(result.error)")
         try scratch.write(result.output, to: "b.yaml")
         let again = try Program.run(["validate", "b.yaml"], in: scratch.url)
         #expect(again.status == 0, "\(again.error)")

@@ -57,6 +57,21 @@ import Testing
         try Snapshot.check("summary", SummaryText(style: .plain).lines(Samples.detail, hooks: [hook]))
     }
 
+    @Test func `what joins found is shown by inspect and explain`() throws {
+        var detail = Samples.detail
+        (detail.attempts, detail.hooks, detail.notes) = ([], [], [])
+        detail.joins = [
+            JoinRecord(
+                query: "metrics.loss: <0.3", params: ["losses", "uuids"],
+                found: .init(taken: 5, leftOut: 2, hasMore: true)),
+            JoinRecord(
+                query: "name: a\u{1b}[2J", params: ["n"], found: .init(taken: 1, leftOut: 0, hasMore: false)),
+            JoinRecord(query: "kind: job", params: ["n"], found: nil),
+        ]
+        try Snapshot.check("inspect-joins", InspectText(style: .plain).lines(detail))
+        try Snapshot.check("explain-joins", ExplainText(style: .plain).lines(RunExplanation(detail)))
+    }
+
     /// A matrix of three, one of which failed and one runs.
     private func parent(_ status: RunStatus) -> RunDetail {
         var detail = Samples.detail

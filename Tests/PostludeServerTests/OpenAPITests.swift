@@ -26,7 +26,7 @@ import Testing
         "MaintenanceWindow": MaintenanceWindow.self, "BackupAnswer": BackupAnswer.self, "UsageList": UsageList.self,
         "DoctorReport": DoctorReport.self, "HostCheck": HostCheck.self, "AgentInfo": AgentInfo.self,
         "Health": Health.self, "SourcePlace": SourcePlace.self, "Diagnostic": Diagnostic.self,
-        "ErrorEnvelope": ErrorEnvelope.self,
+        "ErrorEnvelope": ErrorEnvelope.self, "JoinRecord": JoinRecord.self,
     ]
 
     @Test func `every schema is of a wire type, and every wire type has one`() {

@@ -217,7 +217,6 @@ import Testing
         Case("unknown component", "spec.unknown-component", 1, 9, "hubRef: kaniko\n"),
         Case("matrix", "spec.unsupported-feature", 2, 16, job(above: "matrix: {kind: bayes}\n")),
         Case("schedule", "spec.missing-key", 2, 11, job(above: "schedule: {kind: cron}\n")),
-        Case("joins", "spec.unsupported-feature", 2, 1, job(above: "joins: []\n")),
         Case("events", "spec.unsupported-feature", 2, 1, job(above: "events: []\n")),
         Case("cache without an age", "spec.invalid-value", 2, 14, job(above: "cache: {ttl: 0}\n")),
         Case("cache of an unknown input", "spec.unknown-input", 2, 13, job(above: "cache: {io: [a]}\n")),

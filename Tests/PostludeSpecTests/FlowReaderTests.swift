@@ -172,7 +172,7 @@ import Testing
         ("{name: a, dagRef: x}", "spec.unknown-component"),
         ("{name: a, dagRef: w, trigger: all}", "spec.invalid-value"),
         ("{name: a, dagRef: w, schedule: {kind: interval, frequency: 1}}", "spec.unsupported-feature"),
-        ("{name: a, dagRef: w, joins: [{query: x}]}", "spec.unsupported-feature"),
+        ("{name: a, dagRef: w, joins: [{query: x, params: {y: {value: outputs.y}}}]}", "join.syntax"),
         ("{name: a, dagRef: w, events: [{ref: ops.b}]}", "spec.unsupported-feature"),
         ("{name: a, dagRef: w, params: {x: {ref: runs.0123, value: outputs.x}}}", "spec.unsupported-feature"),
         ("{name: a, dagRef: w, params: {x: {ref: ops.b, value: outputs.x}}}", "spec.unknown-operation"),

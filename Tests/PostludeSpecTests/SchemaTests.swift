@@ -15,6 +15,7 @@ import Testing
         termination: {timeout: 9}
         plugins: {shm: true}
         cache: {disable: true}
+        joins: [{query: "kind: job", params: {j: {value: outputs.a, contextOnly: true}}}]
         hooks:
         - component: {run: {kind: job, container: {command: [x]}}}
           params: {b: {value: 1}}
@@ -142,6 +143,7 @@ import Testing
     @Test(arguments: [
         "nme: a", "name: 5", "tags: {a: b}", "run: {kind: jbo}", "run: {kind: job, contianer: {}}",
         "hooks: [{hubRef: a, triger: done}]", "hooks: [{hubRef: a, trigger: running}]", "termination: {timeout: [1]}",
+        "joins: [{qery: a}]", "joins: [{query: a, params: {a: {vlue: b}}}]",
         "patchStrategy: merge", "inputs: [{nme: a}]", "isPreset: maybe", "hooks: {hubRef: a}",
     ])
     func `what a reader refuses for its shape, the schema refuses`(text: String) throws {

@@ -60,6 +60,21 @@ extension OpenAPI {
                 "children": Schema.list(
                     Schema.named("RunSummary"), "For a parent: in order, at most \(RunDetail.childrenShown)."),
                 "childCounts": Schema.map(Schema.integer(), "For a parent: how many children have which status."),
+                "joins": Schema.list(Schema.named("JoinRecord"), "What the operation's joins found."),
+            ]),
+        "JoinRecord": Schema.object(
+            required: [
+                "query": Schema.text("As written."),
+                "params": Schema.list(Schema.text(), "The params that it makes, by name."),
+            ],
+            optional: [
+                "found": Schema.object(
+                    "Absent for a schedule, each run of which searches by itself.",
+                    required: [
+                        "taken": Schema.integer("Runs whose values are in the lists."),
+                        "leftOut": Schema.integer("Runs that were found and lack one of the values."),
+                        "hasMore": Schema.flag("Whether more runs matched than the limit lets in."),
+                    ])
             ]),
         "RunCondition": Schema.object(
             required: [

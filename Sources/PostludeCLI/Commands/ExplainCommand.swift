@@ -56,6 +56,8 @@ struct RunExplanation: Encodable {
     var waits: Waits?
     /// nil for a run without children.
     var children: Children?
+    /// nil for a run without joins.
+    var joins: [JoinRecord]?
     var hooks: [HookRecord]
 
     init(_ detail: RunDetail) {
@@ -67,6 +69,7 @@ struct RunExplanation: Encodable {
         exit = detail.attempts.last?.steps.first { $0.role == .main }?.exit
         attempts = detail.attempts.count
         hooks = detail.hooks
+        joins = detail.joins
         if status == .queued || status == .unschedulable {
             waits = Waits(reason: message.isEmpty ? "It is next." : message)
         } else if reason == "ApprovalPending" {

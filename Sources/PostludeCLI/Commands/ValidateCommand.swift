@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import PostludeAPI
 import PostludeCore
+import PostludeReports
 import PostludeSpec
 
 struct ValidateCommand: AsyncParsableCommand {
@@ -57,6 +58,10 @@ struct ValidateCommand: AsyncParsableCommand {
         if !validation.ignored.isEmpty {
             try streams.note("\(file): without effect here: \(validation.ignored.joined(separator: ", "))")
         }
+        if !validation.joined.isEmpty {
+            let names = validation.joined.map(\.visible).joined(separator: ", ")
+            try streams.note("\(file): joins are searched for when it runs: \(names)")
+        }
         let count = DiagnosticCount.words(diagnostics)
         guard validation.isValid else { return try streams.note("\(file): \(count)") }
         let word = validation.isPreset ? "valid preset" : "valid"
@@ -81,6 +86,8 @@ struct ValidationDocument: Encodable {
     var diagnostics: [LocatedDiagnostic]
     /// Settings without effect on a single node.
     var ignored: [String]
+    /// Params that come from joins, which are searched for when the operation runs.
+    var joined: [String]
     /// YAML, when it was asked for and there is one.
     var resolved: String?
 
@@ -91,6 +98,7 @@ struct ValidationDocument: Encodable {
         let lines = DiagnosticText.sourceLines(of: validation.diagnostics, sources: validation.sources)
         diagnostics = zip(validation.diagnostics, lines).map(LocatedDiagnostic.init)
         ignored = validation.ignored
+        joined = validation.joined
         resolved = withResolved ? validation.resolved : nil
     }
 }

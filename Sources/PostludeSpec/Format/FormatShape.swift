@@ -78,7 +78,7 @@ struct FormatKey: Sendable {
 /// The mappings of the format whose keys are known.
 enum FormatObject: String, CaseIterable, Sendable {
     case file, hook, param, io, validation, run, container, variable, resources, environment, initStep, git, initFile,
-        termination, plugins, cache, node, matrix, axis, span, schedule
+        termination, plugins, cache, node, matrix, axis, span, schedule, join, joinParam
 
     /// How two of them become one.
     enum Merging: Sendable {
@@ -92,7 +92,7 @@ enum FormatObject: String, CaseIterable, Sendable {
         switch self {
         case .container, .variable, .resources: .kubernetes
         case .file, .hook, .param, .io, .validation, .run, .environment, .initStep, .git, .initFile, .termination,
-            .plugins, .cache, .node, .matrix, .axis, .span, .schedule:
+            .plugins, .cache, .node, .matrix, .axis, .span, .schedule, .join, .joinParam:
             .fields
         }
     }

@@ -25,6 +25,8 @@ extension FormatObject {
         case .axis: [FormatKey("kind", .choice(MatrixReader.kinds)), FormatKey("value", Self.axisShape)]
         case .span: Self.spanKeys.map { FormatKey($0, .number) }
         case .schedule: Self.scheduleKeys
+        case .join: Self.joinKeys
+        case .joinParam: Self.joinParamKeys
         }
     }
 
@@ -59,6 +61,7 @@ extension FormatObject {
             FormatKey("isApproved", .flag, "false holds the run until `postlude approve`."),
             FormatKey("matrix", .object(.matrix), "The points that the operation runs with."),
             FormatKey("schedule", .object(.schedule), "When the operation runs again and again."),
+            FormatKey("joins", .list(.object(.join)), "Runs to search for, and the params that come from them."),
             FormatKey("template", .anything, "Describes the file to people."),
             FormatKey("termination", .object(.termination)), FormatKey("plugins", .object(.plugins)),
             FormatKey("hooks", .list(.object(.hook)), "What runs when the run has ended."),
@@ -128,6 +131,20 @@ extension FormatObject {
         FormatKey("value", .anything), FormatKey("contextOnly", .flag, "Seen by templates only."),
         FormatKey("toEnv", .text, "The environment variable that gets the value."), FormatKey("toInit", .flag),
         FormatKey("ref", .text, "In a dag: ops.NAME or dag; `value` says what of it, as in outputs.loss."),
+    ]
+
+    private static let joinKeys: [FormatKey] = [
+        FormatKey("query", .text, "Conditions, as in: metrics.loss: <0.3, status: succeeded | stopped, name: ~a."),
+        FormatKey("sort", .text, "Fields, the first counts most, as in: -metrics.accuracy, created_at."),
+        FormatKey("limit", .templated(.integer), "Runs to take; \(Join.defaultLimit), and \(Join.maxLimit) at most."),
+        FormatKey("offset", .templated(.integer), "Runs to pass over."),
+        FormatKey("params", .dictionary(.object(.joinParam)), "Each becomes a list, an item for each run."),
+    ]
+
+    private static let joinParamKeys: [FormatKey] = [
+        FormatKey("value", .text, "Of each run: inputs.NAME, outputs.NAME or globals.NAME."),
+        FormatKey("contextOnly", .flag, "Seen by templates only."),
+        FormatKey("toEnv", .text, "The environment variable that gets the list."), FormatKey("toInit", .flag),
     ]
 
     private static let ioKeys: [FormatKey] = [
