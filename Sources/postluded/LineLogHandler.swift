@@ -23,30 +23,34 @@ struct LineLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { _, given in given }
-        let bytes =
-            switch format {
-            case .text: Array(text(event, all).utf8)
-            case .json: json(event, all)
-            }
-        // One write: lines of several threads do not mix. A full disk must not stop the agent.
-        _ = write(STDERR_FILENO, bytes, bytes.count)
+        let bytes = line(event.level, event.message, all)
+        LogOutput.standardError.write(bytes) { lost in
+            line(.warning, "log lines were lost, for nobody read them", ["lines": "\(lost)"])
+        }
     }
 
-    private func text(_ event: LogEvent, _ metadata: Logger.Metadata) -> String {
+    private func line(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> [UInt8] {
+        switch format {
+        case .text: Array(text(level, message, metadata).utf8)
+        case .json: json(level, message, metadata)
+        }
+    }
+
+    private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
         let pairs = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }.joined()
-        return "\(LogClock.now) \(event.level.rawValue) \(Self.oneLine("\(event.message)"))\(pairs)\n"
+        return "\(LogClock.now) \(level.rawValue) \(Self.oneLine("\(message)"))\(pairs)\n"
     }
 
-    private func json(_ event: LogEvent, _ metadata: Logger.Metadata) -> [UInt8] {
+    private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> [UInt8] {
         var fields = metadata.mapValues { "\($0)" }
         fields["time"] = LogClock.now
-        fields["level"] = event.level.rawValue
+        fields["level"] = level.rawValue
         fields["logger"] = label
-        fields["message"] = "\(event.message)"
+        fields["message"] = "\(message)"
         do {
             return try Wire.encode(fields) + [UInt8(ascii: "\n")]
         } catch {
-            return Array(text(event, metadata).utf8)
+            return Array(text(level, message, metadata).utf8)
         }
     }
 
