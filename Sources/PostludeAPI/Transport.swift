@@ -32,6 +32,20 @@ struct Transport: Sendable {
     func send(
         _ request: Request, head: (Head) throws -> Void, body: (ByteBuffer) async throws -> Void
     ) async throws {
+        let start = ContinuousClock.now
+        do {
+            try await exchange(request, head: head, body: body)
+        } catch let error as ClientError where error.kind == .lost {
+            guard let deadline = request.deadline, start.duration(to: .now) >= .nanoseconds(deadline.nanoseconds) else {
+                throw error
+            }
+            throw Self.noAnswer(within: deadline)
+        }
+    }
+
+    private func exchange(
+        _ request: Request, head: (Head) throws -> Void, body: (ByteBuffer) async throws -> Void
+    ) async throws {
         let connection = try await connect()
         let channel = connection.channel
         let deadline = request.deadline.map { amount in
@@ -58,6 +72,9 @@ struct Transport: Sendable {
         } catch HTTPParserError.invalidEOFState, HTTPParserError.closedConnection {
             // The parser's words for an agent that died in the middle of an answer.
             throw Self.lost("The agent's answer ended in the middle.")
+        } catch let error as NIOHTTPDecoderError where error == .unsolicitedResponse {
+            // It has no connection left, and says so before it has read what it is asked.
+            throw Self.busy(socketPath)
         } catch let error as HTTPParserError {
             throw ClientError(
                 .unintelligible, "api.not-http", "What answers at '\(socketPath)' does not speak HTTP (\(error)).",
@@ -114,6 +131,21 @@ struct Transport: Sendable {
             hint: "Runs go on without the agent. Look at its log, then ask again with `postlude ps`.")
     }
 
+    private static func noAnswer(within deadline: TimeAmount) -> ClientError {
+        ClientError(
+            .lost, "api.no-answer",
+            "The agent has not answered within \(deadline.nanoseconds / 1_000_000_000) seconds.",
+            hint:
+                "It may be stopped, or its disk be slow, and may still do what was asked. Look at its log, then ask again"
+                + " with `postlude ps`.")
+    }
+
+    private static func busy(_ path: String) -> ClientError {
+        ClientError(
+            .unreachable, "api.busy", "The agent at '\(path)' has too many connections waiting.",
+            hint: "Try again in a moment.")
+    }
+
     private static func cannotConnect(_ path: String, errno: CInt) -> ClientError {
         switch errno {
         case ENOENT, ECONNREFUSED:
@@ -124,10 +156,7 @@ struct Transport: Sendable {
             return ClientError(
                 .unreachable, "api.socket-denied", "You may not open the agent's socket '\(path)'.",
                 hint: "It belongs to another user's agent; name your own with --socket.")
-        case EAGAIN:
-            return ClientError(
-                .unreachable, "api.busy", "The agent at '\(path)' has too many connections waiting.",
-                hint: "Try again in a moment.")
+        case EAGAIN: return busy(path)
         default:
             return ClientError(
                 .unreachable, "api.cannot-connect",
