@@ -46,7 +46,7 @@ extension Run {
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: 0, at: time)
         case .approved, .childrenEnded, .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed,
-            .ended, .wardenLost, .evicted, .handedBack:
+            .launchDelayed, .ended, .wardenLost, .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -75,8 +75,8 @@ extension Run {
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: waiting.attempt - 1, at: time)
         case .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt, _),
-            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
-            .evicted(let attempt, _), .handedBack(let attempt, _):
+            .launchFailed(let attempt, _, _), .launchDelayed(let attempt, _), .ended(let attempt, _),
+            .wardenLost(let attempt, _), .evicted(let attempt, _), .handedBack(let attempt, _):
             return .ignore(attempt < waiting.attempt ? .staleAttempt : .notApplicable)
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
             .childrenEnded:
@@ -107,6 +107,9 @@ extension Run {
         case .launchFailed(_, let code, let message):
             let outcome = Outcome(.failed, reason: "LaunchFailed", message: "\(code): \(message)")
             return end(active, outcome, mayRetry: true, at: time)
+        case .launchDelayed(_, let reason):
+            let delayed = RunCondition(status: .scheduled, reason: "LaunchDelayed", message: reason, at: time)
+            return .accept(Transition(.launching(active), conditions: [delayed]))
         case .ended(_, let end):
             return self.end(
                 active, outcome(of: end, by: nil, kind: active.terms.kind), mayRetry: mayRetry(after: end), at: time)
@@ -150,7 +153,7 @@ extension Run {
             return stop(active, by: by, at: time)
         case .evicted(_, let eviction):
             return evict(active, nil, for: eviction, at: time)
-        case .accepted, .neverAccepted, .launchFailed:
+        case .accepted, .neverAccepted, .launchFailed, .launchDelayed:
             // A launch that seemed to fail after the warden had the plan: the warden's own word counts.
             return .ignore(.alreadyStarted)
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
@@ -174,7 +177,7 @@ extension Run {
         case .evicted(_, let eviction):
             guard stop.eviction == nil else { return .ignore(.alreadyStopping) }
             return evict(active, stop, for: eviction, at: time)
-        case .accepted, .mainStarted, .stopRequested:
+        case .accepted, .mainStarted, .launchDelayed, .stopRequested:
             return .ignore(.alreadyStopping)
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
             .childrenEnded, .waiting, .placed, .handedBack:
@@ -197,7 +200,7 @@ extension Run {
                 Transition(
                     .processing(active, Ending(.finish(stopped), isStopping: true)),
                     conditions: [stoppingCondition(by: by, at: time)]))
-        case .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended, .wardenLost, .evicted:
+        case .accepted, .mainStarted, .neverAccepted, .launchFailed, .launchDelayed, .ended, .wardenLost, .evicted:
             return .ignore(.alreadyEnded)
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
             .childrenEnded, .waiting, .placed:

@@ -3,8 +3,8 @@ extension Run {
     static func lateness(of event: Event, for active: Active) -> Ignored? {
         switch event {
         case .placed(let attempt, _), .accepted(let attempt), .mainStarted(let attempt), .neverAccepted(let attempt, _),
-            .launchFailed(let attempt, _, _), .ended(let attempt, _), .wardenLost(let attempt, _),
-            .evicted(let attempt, _), .handedBack(let attempt, _):
+            .launchFailed(let attempt, _, _), .launchDelayed(let attempt, _), .ended(let attempt, _),
+            .wardenLost(let attempt, _), .evicted(let attempt, _), .handedBack(let attempt, _):
             attempt == active.attempt ? nil : .staleAttempt
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
             .childrenEnded, .waiting, .stopRequested:

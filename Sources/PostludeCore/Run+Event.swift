@@ -28,6 +28,9 @@ extension Run {
         case neverAccepted(attempt: Int, agentEnded: Bool = false)
         /// The attempt could not be launched: nothing ran. The code is the module's (`sandbox.cgroup-unavailable`).
         case launchFailed(attempt: Int, code: String, message: String)
+        /// The attempt cannot be launched now, for want of something that others will give back; it is tried again. The reason
+        /// is for people.
+        case launchDelayed(attempt: Int, reason: String)
         /// Every step is over, and the step cgroups are empty.
         case ended(attempt: Int, End)
         /// The warden died without saying how the steps ended.

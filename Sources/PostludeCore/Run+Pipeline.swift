@@ -33,8 +33,8 @@ extension Run {
         case .stopRequested(let by):
             return finish(stopped(by: by), attempt: 0, at: time)
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit,
-            .childrenEnded, .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended,
-            .wardenLost, .evicted, .handedBack:
+            .childrenEnded, .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed,
+            .launchDelayed, .ended, .wardenLost, .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
     }
@@ -52,8 +52,9 @@ extension Run {
                     .pipeline(next), conditions: [stoppingCondition(by: by, at: time)],
                     effects: [Effect(.advance, attempt: 0)]))
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
-            .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed, .ended, .wardenLost, .evicted,
-            .handedBack:
+            .waiting, .placed, .accepted, .mainStarted, .neverAccepted, .launchFailed, .launchDelayed, .ended,
+            .wardenLost,
+            .evicted, .handedBack:
             return .ignore(.notApplicable)
         }
     }

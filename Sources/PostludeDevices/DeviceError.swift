@@ -6,11 +6,14 @@ public struct DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
     public var code: String
     public var message: String
     public var hint: String?
+    /// Whether the same may succeed later: this process is short of descriptors or memory.
+    public var isTemporary: Bool
 
-    public init(code: String, message: String, hint: String? = nil) {
+    public init(code: String, message: String, hint: String? = nil, isTemporary: Bool = false) {
         self.code = code
         self.message = message
         self.hint = hint
+        self.isTemporary = isTemporary
     }
 
     public var description: String { hint.map { "\(code): \(message)\nhint: \($0)" } ?? "\(code): \(message)" }
@@ -62,9 +65,13 @@ extension DeviceError {
     var isRefusal: Bool { code == Self.scanRefusedCode }
 
     static func scanIncomplete(_ path: String, errno: Int32) -> DeviceError {
-        DeviceError(
+        let isShortage = [EMFILE, ENFILE, ENOMEM, EAGAIN].contains(errno)
+        return DeviceError(
             code: errno == EACCES || errno == EPERM ? scanRefusedCode : "devices.scan-incomplete",
             message: "Cannot tell who holds the device: '\(path)' cannot be read: \(errorText(errno)).",
-            hint: "Run postluded as root in the host's pid namespace, so that every process can be looked at.")
+            hint: isShortage
+                ? "It is looked at again; raise the limit of open files (LimitNOFILE) of postluded."
+                : "Run postluded as root in the host's pid namespace, so that every process can be looked at.",
+            isTemporary: isShortage)
     }
 }

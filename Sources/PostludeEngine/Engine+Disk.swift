@@ -39,6 +39,7 @@ extension Engine {
             subjects = subjects.filter { attempts.contains($0.key) }
             evicted.formIntersection(attempts)
             for attempt in attempts where subjects[attempt] == nil { subjects[attempt] = await subject(attempt) }
+            for attempt in attempts { resume(attempt) }
             let known = Array(subjects.values)
             guard let space = DiskSpace(at: paths.runs) else {
                 logger.warning("the disk's space cannot be read, ignoring", metadata: ["path": "\(paths.runs)"])
@@ -53,6 +54,20 @@ extension Engine {
             }
             if Task.isCancelled { return }
             pause = watch.pause(after: known, in: space, walked: began.duration(to: .now) / .seconds(1))
+        }
+    }
+
+    /// A warden that somebody has stopped does not end its attempt when the time is up, nor hear of a stop.
+    private func resume(_ attempt: AttemptID) {
+        guard let warden = inbox.warden(of: attempt) else { return }
+        do {
+            guard try sandbox.resume(warden) else { return }
+            logger.warning(
+                "a warden was stopped by somebody (SIGSTOP), and goes on now",
+                metadata: ["attempt": "\(attempt)", "pid": "\(warden.pid)"])
+        } catch {
+            logger.warning(
+                "a warden cannot be looked at, ignoring", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
         }
     }
 

@@ -78,23 +78,28 @@ extension Engine {
         }
     }
 
-    /// Whether every process of the attempt's steps is gone.
+    /// Whether every process of the attempt's steps is gone. What fails is tried again until the deadline.
     private func emptied(_ warden: WardenIdentity, until deadline: ContinuousClock.Instant) async -> Bool {
         let sandbox = sandbox
-        do {
-            let isEmpty = try await offload {
-                try sandbox.revokeDevices(warden)
-                Failpoint.reach(.devicesRevoked)
-                if try sandbox.isEmpty(warden, stepsOnly: true) { return true }
-                try sandbox.kill(warden)
-                Failpoint.reach(.stepsKilled)
-                return false
+        var pause = Duration.milliseconds(50)
+        while true {
+            do {
+                let isEmpty = try await offload {
+                    try sandbox.revokeDevices(warden)
+                    Failpoint.reach(.devicesRevoked)
+                    if try sandbox.isEmpty(warden, stepsOnly: true) { return true }
+                    try sandbox.kill(warden)
+                    Failpoint.reach(.stepsKilled)
+                    return false
+                }
+                return try isEmpty ? true : await sandbox.awaitEmpty(warden, until: deadline)
+            } catch {
+                logger.error(
+                    "a sandbox cannot be emptied", metadata: ["slot": "\(warden.slot)", "error": "\(error)"])
             }
-            return try isEmpty ? true : await sandbox.awaitEmpty(warden, until: deadline)
-        } catch {
-            logger.error(
-                "a sandbox cannot be emptied", metadata: ["slot": "\(warden.slot)", "error": "\(error)"])
-            return false
+            guard ContinuousClock.now + pause < deadline else { return false }
+            do { try await PostludeThreads.pause(for: pause) } catch { return false }
+            pause = min(pause * 2, .seconds(2))
         }
     }
 
@@ -216,15 +221,19 @@ extension Engine {
     /// The one periodic look, and only while something is quarantined.
     func recheckWhileQuarantined() async {
         defer { inbox.rechecked() }
-        do {
-            while try await !store.quarantined().isEmpty {
-                try await pause(for: .seconds(configuration.quarantineRecheckSeconds))
-                try await recheckDevices()
+        while true {
+            do {
+                while try await !store.quarantined().isEmpty {
+                    try await pause(for: .seconds(configuration.quarantineRecheckSeconds))
+                    try await recheckDevices()
+                }
+                return
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("quarantined devices cannot be looked at", metadata: ["error": "\(error)"])
             }
-        } catch is CancellationError {
-            return
-        } catch {
-            logger.error("quarantined devices cannot be looked at", metadata: ["error": "\(error)"])
+            do { try await pause(for: .seconds(configuration.quarantineRecheckSeconds)) } catch { return }
         }
     }
 

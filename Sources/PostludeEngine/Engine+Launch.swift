@@ -61,9 +61,9 @@ extension Engine {
             warden = try sandbox.reserve(
                 for: spec.profile, hasImages: spec.steps.contains { $0.rootDirectory != nil })
             Failpoint.reach(.wardenReserved)
-        } catch let error as EngineError {
+        } catch let error as EngineError where error.code != EngineError.shortageCode {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
-        } catch let error as SandboxError {
+        } catch let error as SandboxError where !error.isTemporary {
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         }
         let text: String
@@ -77,10 +77,10 @@ extension Engine {
             binding = try await store.bind(
                 attempt, warden: text, steps: spec.steps.map { ($0.name, $0.role) },
                 names: spec.receiptNames(lacking: sandbox.lacking(spec.profile)), baselines: baselines)
-        } catch let error as SandboxError {
+        } catch let error as SandboxError where !error.isTemporary {
             await letGo(warden)
             return try await refuseLaunch(attempt, error.code, error.message, owed)
-        } catch let error as DeviceError {
+        } catch let error as DeviceError where !error.isTemporary {
             await letGo(warden)
             return try await refuseLaunch(attempt, error.code, error.message, owed)
         } catch {
@@ -117,6 +117,24 @@ extension Engine {
     private func letGo(_ warden: WardenIdentity) async {
         sandbox.cancel(warden)
         await sandbox.awaitExit(of: warden)
+    }
+
+    /// Says in the run's condition why it is not launched yet.
+    func tellDelay(of owed: OwedEffect, _ error: any Error) async {
+        let why =
+            switch error {
+            case let error as SandboxError: "\(error.code): \(error.message)"
+            case let error as DeviceError: "\(error.code): \(error.message)"
+            case let error as EngineError: "\(error.code): \(error.message)"
+            case let error: "\(error)"
+            }
+        do {
+            let event = Run.Event.launchDelayed(
+                attempt: owed.effect.attempt, reason: "The launch is tried again. \(why)")
+            try await apply(event, to: owed.run)
+        } catch {
+            logger.debug("a delay cannot be stored, ignoring", metadata: ["run": "\(owed.run)", "error": "\(error)"])
+        }
     }
 
     private func refuseLaunch(

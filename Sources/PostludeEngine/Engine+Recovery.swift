@@ -68,7 +68,7 @@ extension Engine {
             hasStarted = true
         }
         guard pid != nil || hasStarted else { return nil }
-        let warden = pid.flatMap(sandbox.warden(withPID:)) ?? sandbox.vanishedWarden(of: attempt)
+        let warden = try pid.flatMap { try sandbox.warden(withPID: $0) } ?? sandbox.vanishedWarden(of: attempt)
         guard try await store.rebind(attempt, warden: try Self.text(warden), at: .now) else { return nil }
         logger.warning(
             "an attempt was found that the database had forgotten",

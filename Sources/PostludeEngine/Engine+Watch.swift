@@ -14,32 +14,7 @@ extension Engine {
     /// The journal wakes us when it grows, the pidfd when the warden ends; nothing is asked for in between.
     func watch(_ attempt: AttemptID, _ warden: WardenIdentity) async {
         do {
-            let journal = try AttemptJournal(directory: paths.attempt(attempt))
-            let reader = JournalReader(journal: journal, attempt: attempt, engine: self)
-            let sandbox = sandbox
-            let word = await withTaskGroup(of: Word.self) { group in
-                group.addTask {
-                    await sandbox.awaitExit(of: warden)
-                    return Task.isCancelled ? .cancelled : .wardenGone
-                }
-                group.addTask {
-                    for await _ in journal.changes() {
-                        if await reader.drain() == .ended { return .ended }
-                        if Task.isCancelled { return .cancelled }
-                    }
-                    // Without news from the file system the warden's own end is still to come.
-                    await sandbox.awaitExit(of: warden)
-                    return Task.isCancelled ? .cancelled : .wardenGone
-                }
-                let first = await group.next() ?? .cancelled
-                group.cancelAll()
-                return first
-            }
-            // A warden writes its last record before it ends, so what is in the journal now is all there will be.
-            guard word == .wardenGone else { return }
-            let last = await reader.drain()
-            guard last != .ended, !Task.isCancelled else { return }
-            try await wardenGone(warden, of: attempt, journalRead: last == .open)
+            try await persistently { try await self.follow(attempt, warden) }
         } catch {
             logger.error(
                 "an attempt cannot be watched", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
@@ -47,13 +22,44 @@ extension Engine {
         }
     }
 
+    private func follow(_ attempt: AttemptID, _ warden: WardenIdentity) async throws {
+        let journal = try AttemptJournal(directory: paths.attempt(attempt))
+        let reader = JournalReader(journal: journal, attempt: attempt, engine: self)
+        let sandbox = sandbox
+        let word = await withTaskGroup(of: Word.self) { group in
+            group.addTask {
+                await sandbox.awaitExit(of: warden)
+                return Task.isCancelled ? .cancelled : .wardenGone
+            }
+            group.addTask {
+                for await _ in journal.changes() {
+                    if await reader.drain() == .ended { return .ended }
+                    if Task.isCancelled { return .cancelled }
+                }
+                // Without news from the file system the warden's own end is still to come.
+                await sandbox.awaitExit(of: warden)
+                return Task.isCancelled ? .cancelled : .wardenGone
+            }
+            let first = await group.next() ?? .cancelled
+            group.cancelAll()
+            return first
+        }
+        // A warden writes its last record before it ends, so what is in the journal now is all there will be.
+        guard word == .wardenGone else { return }
+        let last = await reader.drain()
+        guard last != .ended, !Task.isCancelled else { return }
+        try await wardenGone(warden, of: attempt, journalRead: last == .open)
+    }
+
     /// Without a journal nobody can say how the steps end, but the run must not wait for that for ever.
     private func watchWithoutJournal(_ attempt: AttemptID, _ warden: WardenIdentity) async {
         await sandbox.awaitExit(of: warden)
         guard !Task.isCancelled else { return }
         do {
-            // No plan is sent before there is a directory for the journal.
-            try await wardenGone(warden, of: attempt, journalRead: paths.lacks(attempt))
+            try await persistently {
+                // No plan is sent before there is a directory for the journal.
+                try await self.wardenGone(warden, of: attempt, journalRead: self.paths.lacks(attempt))
+            }
         } catch {
             logger.error(
                 "a lost attempt cannot be ended", metadata: ["attempt": "\(attempt)", "error": "\(error)"])
@@ -77,7 +83,7 @@ extension Engine {
         if try await store.attempt(attempt)?.warden != text { inbox.removeLeftovers([warden.slot]) }
     }
 
-    /// Tries again while the store has no room; only a cancelled task gives up.
+    /// Tries again while the store has no room, or the agent no means to look; only a cancelled task gives up.
     func persistently<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
         var pause = Duration.milliseconds(100)
         while true {
@@ -87,6 +93,8 @@ extension Engine {
                 continue
             } catch let error as StoreError where error.isTemporary {
                 logger.error("the store has no room, trying again", metadata: ["error": "\(error)"])
+            } catch let error as SandboxError where error.isTemporary {
+                logger.error("the sandboxes cannot be looked at, trying again", metadata: ["error": "\(error)"])
             }
             try await PostludeThreads.pause(for: pause)
             pause = min(pause * 2, .seconds(10))
@@ -119,7 +127,8 @@ private actor JournalReader {
     /// Takes what is new. The store passes over what it has already.
     func drain() async -> News {
         do {
-            let reports = try journal.reports(from: next)
+            let (journal, next) = (journal, next)
+            let reports = try await engine.persistently { try journal.reports(from: next) }
             guard let last = reports.last, !hasEnded else { return hasEnded ? .ended : .open }
             Failpoint.reach(.journalRead)
             let (engine, attempt, noticed) = (engine, attempt, Timestamp.now)
@@ -132,7 +141,7 @@ private actor JournalReader {
             }
             engine.inbox.take(applied.owed)
             if let handedBack = applied.result.handedBack { engine.tell(handedBack, of: attempt.run) }
-            next = max(next, last.sequence + 1)
+            self.next = max(self.next, last.sequence + 1)
             hasEnded = hasEnded || applied.result.hasEnded || reports.contains { $0.report.isEnd }
             if applied.result.mainStarted || applied.result.hasEnded { engine.inbox.refillPool() }
             return hasEnded ? .ended : .open

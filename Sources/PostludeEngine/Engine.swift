@@ -111,7 +111,10 @@ public final class Engine: Service {
 
     /// An effect is owed until it is done: what fails for want of disk or memory is tried again.
     private func repeatedly(_ owed: OwedEffect) async {
+        // Behind a launch there may be a stop, which needs no more than that the launch is looked at once again.
+        let longest = Duration.seconds(owed.effect.kind == .launch ? 2 : 10)
         var pause = Duration.milliseconds(100)
+        var told: String?
         while !Task.isCancelled {
             do {
                 try await perform(owed)
@@ -121,16 +124,20 @@ public final class Engine: Service {
             } catch let error as StoreError where makesRoom(for: error) {
                 continue
             } catch {
-                logger.error(
-                    "an effect failed and is tried again",
+                // The same again is no news.
+                let isNews = told != "\(error)"
+                logger.log(
+                    level: isNews ? .error : .debug, "an effect failed and is tried again",
                     metadata: [
                         "run": "\(owed.run)", "attempt": "\(owed.effect.attempt)",
                         "effect": "\(owed.effect.kind.rawValue)",
                         "error": "\(error)",
                     ])
+                if owed.effect.kind == .launch, isNews { await tellDelay(of: owed, error) }
+                told = "\(error)"
             }
             do { try await PostludeThreads.pause(for: pause) } catch { return }
-            pause = min(pause * 2, .seconds(10))
+            pause = min(pause * 2, longest)
         }
     }
 

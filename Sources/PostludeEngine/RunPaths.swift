@@ -129,8 +129,20 @@ private struct HeldDirectory: ~Copyable {
 }
 
 extension EngineError {
-    static func cannotMake(_ path: String, _ code: Int32) -> EngineError {
+    static let shortageCode = "engine.host-exhausted"
+
+    /// The agent is short of descriptors or memory, which passes.
+    static func exhausted(_ what: String, _ code: Int32) -> EngineError {
         EngineError(
+            .unavailable, shortageCode, "\(what): \(String(cString: strerror(code))).",
+            hint: "Raise the limit of open files (LimitNOFILE) of postluded.")
+    }
+
+    static func cannotMake(_ path: String, _ code: Int32) -> EngineError {
+        if [EMFILE, ENFILE, ENOMEM].contains(code) {
+            return .exhausted("The directory '\(path)' cannot be made now", code)
+        }
+        return EngineError(
             .unavailable, code == ENOSPC ? "engine.disk-full" : "engine.cannot-make-directory",
             "The directory '\(path)' cannot be made: \(String(cString: strerror(code))).",
             hint: code == ENOSPC ? "Free some space." : "Give the agent a state directory that it may write.")

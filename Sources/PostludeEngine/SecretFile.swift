@@ -11,6 +11,9 @@ public enum SecretFile {
     ///   it. No message holds anything of the content.
     static func read(_ path: String, of name: String) throws(EngineError) -> SecretText {
         let file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        if file < 0, [EMFILE, ENFILE, ENOMEM].contains(errno) {
+            throw .exhausted("The secret '\(name)' cannot be read now", errno)
+        }
         guard file >= 0 else { throw .secret(path, name, String(cString: strerror(errno))) }
         defer { _ = close(file) }
         var status = stat()

@@ -92,21 +92,36 @@ public struct ResourceUsage: Hashable, Sendable {
 /// What identifies processes across a restart of whoever watches them.
 public enum ProcessIdentity {
     /// Field 22 of /proc/<pid>/stat: ticks since boot at which the process started; nil when there is no such process.
-    public static func startTime(of pid: Int32) -> UInt64? {
-        stat(of: pid)?.startTime
+    ///
+    /// - Throws: when nobody can say, as when this process is out of descriptors.
+    public static func startTime(of pid: Int32) throws(LinuxError) -> UInt64? {
+        try stat(of: pid)?.startTime
     }
 
     /// Parent pid and start time; nil when there is no such process.
-    public static func stat(of pid: Int32) -> (parent: Int32, startTime: UInt64)? {
-        let text: [UInt8]
-        do { text = try readFile("/proc/\(pid)/stat") } catch { return nil }
-        // The command name may hold anything, parentheses too: fields start after the last one.
-        guard let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
-        guard fields.count > 19, let parent = Int32(String(decoding: fields[1], as: UTF8.self)),
-            let start = UInt64(String(decoding: fields[19], as: UTF8.self))
+    public static func stat(of pid: Int32) throws(LinuxError) -> (parent: Int32, startTime: UInt64)? {
+        guard let fields = try fields(of: pid), fields.count > 19, let parent = Int32(fields[1]),
+            let start = UInt64(fields[19])
         else { return nil }
         return (parent, start)
+    }
+
+    /// Whether job control has stopped it, as SIGSTOP does; false when it is gone, and for one that is traced.
+    public static func isStopped(_ pid: Int32) throws(LinuxError) -> Bool { try fields(of: pid)?.first == "T" }
+
+    /// The fields of /proc/<pid>/stat after the command's name; nil when there is no such process.
+    private static func fields(of pid: Int32) throws(LinuxError) -> [String]? {
+        let text: [UInt8]
+        do throws(LinuxError) {
+            text = try readFile("/proc/\(pid)/stat")
+        } catch {
+            // ESRCH: it ended between the opening and the reading.
+            if error.errno == ENOENT || error.errno == ESRCH { return nil }
+            throw error
+        }
+        // The command name may hold anything, parentheses too: fields start after the last one.
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+        return text[(end + 1)...].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// The random id of this boot.

@@ -177,6 +177,7 @@ extension SandboxError {
     static func journalUnreadable(_ path: String, errno: Int32) -> SandboxError {
         SandboxError(
             code: "sandbox.journal-unreadable", message: "The journal '\(path)' cannot be read: \(errorText(errno)).",
-            hint: "Leave the state directory to postluded; if the disk is damaged, restore it.")
+            hint: "Leave the state directory to postluded; if the disk is damaged, restore it.",
+            isTemporary: isShortage(errno) || errno == EIO)
     }
 }

@@ -89,7 +89,7 @@ final class LivingStep {
             throw error
         }
         // The descriptor first, the comparison second.
-        guard ProcessIdentity.startTime(of: pid) == startTime, try !process.hasEnded() else { return nil }
+        guard try ProcessIdentity.startTime(of: pid) == startTime, try !process.hasEnded() else { return nil }
         self.process = process
     }
 

@@ -189,6 +189,8 @@ extension SandboxError {
             message: "The cgroup '\(error.subject)' cannot be used: \(error.call): \(errorText(error.errno)).",
             hint: geteuid() == 0
                 ? "Run postluded as root, or give its unit Delegate=yes; see 'postlude doctor'."
-                : "Start postluded in a cgroup of its own: systemd-run --user -p Delegate=yes postluded.")
+                : "Start postluded in a cgroup of its own: systemd-run --user -p Delegate=yes postluded.",
+            // EBUSY and ENOSPC: the kernel is not done with others that were removed.
+            isTemporary: isShortage(error.errno) || [EBUSY, ENOSPC, EIO].contains(error.errno))
     }
 }

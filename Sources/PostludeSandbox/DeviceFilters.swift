@@ -30,8 +30,8 @@ final class DeviceFilters: Sendable {
                 code: "sandbox.device-filter-unavailable",
                 message: "The kernel refuses a device filter: \(errorText(error.errno)).",
                 hint:
-                    "Run postluded as root (CAP_BPF, CAP_NET_ADMIN) on a kernel with CONFIG_CGROUP_BPF."
-            )
+                    "Run postluded as root (CAP_BPF, CAP_NET_ADMIN) on a kernel with CONFIG_CGROUP_BPF.",
+                isTemporary: SandboxError.isShortage(error.errno))
         }
         loaded.withLock { loaded in
             if loaded.count >= Self.capacity { loaded.removeAll() }

@@ -60,6 +60,18 @@ final class ReadinessMonitor: Sendable {
 
     private static let commonMonitor = Mutex<ReadinessMonitor?>(nil)
 
+    /// Returns after this long, or when the task is cancelled; needs no descriptor.
+    func pause(for duration: Duration) async {
+        let token = shared.reserve()
+        _ = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                shared.register(token, nil, .readable, .now + duration) { continuation.resume(returning: $0) }
+            }
+        } onCancel: {
+            shared.finish(token, .cancelled)
+        }
+    }
+
     /// Calls back on the monitor's thread, once, when the descriptor is ready, and closes it. `body` must be short.
     func notify(
         when descriptor: consuming OwnedDescriptor, _ interest: Epoll.Interest, _ body: @escaping @Sendable () -> Void
@@ -71,7 +83,8 @@ final class ReadinessMonitor: Sendable {
 
 private final class Shared: Sendable {
     private struct Wait {
-        var descriptor: Int32
+        /// nil for one that waits for its deadline alone.
+        var descriptor: Int32?
         var deadline: ContinuousClock.Instant?
         var finish: @Sendable (ReadinessMonitor.Outcome) -> Void
     }
@@ -112,7 +125,7 @@ private final class Shared: Sendable {
     }
 
     func register(
-        _ token: UInt64, _ descriptor: Int32, _ interest: Epoll.Interest, _ deadline: ContinuousClock.Instant?,
+        _ token: UInt64, _ descriptor: Int32?, _ interest: Epoll.Interest, _ deadline: ContinuousClock.Instant?,
         _ finish: @escaping @Sendable (ReadinessMonitor.Outcome) -> Void
     ) {
         let (refused, mustWake) = state.withLock { state -> (ReadinessMonitor.Outcome?, Bool) in
@@ -122,7 +135,7 @@ private final class Shared: Sendable {
             }
             state.entries[token] = .waiting(Wait(descriptor: descriptor, deadline: deadline, finish: finish))
             do {
-                try epoll.add(descriptor, interest.union(.oneShot), token: token)
+                if let descriptor { try epoll.add(descriptor, interest.union(.oneShot), token: token) }
             } catch {
                 // Out of watches or memory: the caller looks for itself, as after any spurious wake-up.
                 state.entries[token] = nil
@@ -132,7 +145,7 @@ private final class Shared: Sendable {
             return (nil, true)
         }
         if let refused {
-            close(descriptor)
+            if let descriptor { close(descriptor) }
             finish(refused)
         } else if mustWake {
             wake.signal()
@@ -169,13 +182,15 @@ private final class Shared: Sendable {
     }
 
     private func end(_ wait: Wait, _ outcome: ReadinessMonitor.Outcome) {
-        do {
-            // Closing is not enough: another descriptor of the same open file would keep the registration alive.
-            try epoll.remove(wait.descriptor)
-        } catch {
-            // It was not registered any more; nothing to undo.
+        if let descriptor = wait.descriptor {
+            do {
+                // Closing is not enough: another descriptor of the same open file would keep the registration alive.
+                try epoll.remove(descriptor)
+            } catch {
+                // It was not registered any more; nothing to undo.
+            }
+            close(descriptor)
         }
-        close(wait.descriptor)
         wait.finish(outcome)
     }
 

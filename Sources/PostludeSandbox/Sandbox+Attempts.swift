@@ -6,25 +6,42 @@ import PostludePlan
 extension Sandbox {
     // MARK: watching
 
-    /// Whether this very warden still runs: same boot, same pid, same start time.
-    public func isAlive(_ warden: WardenIdentity) -> Bool { process(of: warden)?.isAlive ?? false }
+    /// Whether this very warden still runs: same boot, same pid, same start time. One that nobody can ask about counts as
+    /// running.
+    public func isAlive(_ warden: WardenIdentity) -> Bool {
+        do { return try process(of: warden)?.isAlive ?? false } catch { return true }
+    }
 
     /// Returns when the warden has ended; at once when it is gone. Ends early when the task is cancelled.
     public func awaitExit(of warden: WardenIdentity) async {
-        while !Task.isCancelled, let process = process(of: warden), process.isAlive {
+        while !Task.isCancelled {
             do {
+                guard let process = try process(of: warden), process.isAlive else { break }
                 _ = await monitor.wait(for: try process.waitable(), .readable)
             } catch {
                 // Out of descriptors: the caller must not take a living warden for a dead one, so try again.
-                await Task.yield()
+                await monitor.pause(for: .milliseconds(100))
             }
         }
-        process(of: warden)?.reap()
+        do { try process(of: warden)?.reap() } catch {
+            // Not one of ours, then: those are known.
+        }
     }
 
     /// Asks the warden to stop its steps: SIGTERM now, SIGKILL after the grace period. Nothing happens when it is gone.
     public func requestStop(_ warden: WardenIdentity) throws {
-        try process(of: warden)?.signal(SIGTERM)
+        guard let process = try process(of: warden) else { return }
+        try process.signal(SIGTERM)
+        // One that somebody has stopped would not hear of it.
+        try process.signal(SIGCONT)
+    }
+
+    /// Lets a warden go on that somebody has stopped (SIGSTOP), whose attempt nobody else watches: neither its time limit
+    /// nor its end would come. Whether it was.
+    public func resume(_ warden: WardenIdentity) throws -> Bool {
+        guard let process = try process(of: warden), try ProcessIdentity.isStopped(warden.pid) else { return false }
+        try process.signal(SIGCONT)
+        return true
     }
 
     /// SIGKILL to everything in the slot, the warden too, at once.
@@ -106,9 +123,11 @@ extension Sandbox {
     }
 
     /// The warden that has this number now; nil when it is another process's, or where there are no cgroups to tell.
-    public func warden(withPID pid: Int32) -> WardenIdentity? {
-        guard tree.hasCgroups, let startTime = ProcessIdentity.startTime(of: pid) else { return nil }
-        do {
+    ///
+    /// - Throws: when nobody can say, as when the agent is out of descriptors.
+    public func warden(withPID pid: Int32) throws(LinuxError) -> WardenIdentity? {
+        guard tree.hasCgroups, let startTime = try ProcessIdentity.startTime(of: pid) else { return nil }
+        do throws(LinuxError) {
             let lines = try readText("/proc/\(pid)/cgroup").split(separator: "\n")
             let place = "0::\(try tree.membership())/"
             guard let own = lines.first(where: { $0.hasPrefix(place) })?.dropFirst(place.count).split(separator: "/"),
@@ -116,11 +135,12 @@ extension Sandbox {
             else { return nil }
             let inode = try Cgroup(opening: tree.path(of: String(own[0]))).inode()
             // The same process from first to last.
-            guard ProcessIdentity.startTime(of: pid) == startTime else { return nil }
+            guard try ProcessIdentity.startTime(of: pid) == startTime else { return nil }
             return WardenIdentity(
                 slot: String(own[0]), pid: pid, startTime: startTime, bootID: bootID, cgroupInode: inode)
         } catch {
-            return nil
+            if [ENOENT, ESRCH, ENODEV].contains(error.errno) { return nil }
+            throw error
         }
     }
 
@@ -139,9 +159,9 @@ extension Sandbox {
     // MARK: parts
 
     /// The warden's process: known, or found again; nil when it is gone.
-    func process(of warden: WardenIdentity) -> WardenProcess? {
+    func process(of warden: WardenIdentity) throws(LinuxError) -> WardenProcess? {
         if let known = state.withLock({ $0.wardens[warden.slot] }) { return known.identity == warden ? known : nil }
-        guard isThisBoot(warden), let adopted = WardenProcess.adopt(warden) else { return nil }
+        guard isOfThisBoot(warden), let adopted = try WardenProcess.adopt(warden) else { return nil }
         let process = state.withLock { state in
             if let known = state.wardens[warden.slot] { return known }
             state.wardens[warden.slot] = adopted
@@ -151,16 +171,12 @@ extension Sandbox {
         return process
     }
 
-    /// Whether the node has not been started anew since the warden was made; false when nobody can say.
-    public func isOfThisBoot(_ warden: WardenIdentity) -> Bool { isThisBoot(warden) }
-
-    private func isThisBoot(_ warden: WardenIdentity) -> Bool {
-        do { return try ProcessIdentity.bootID() == warden.bootID } catch { return false }
-    }
+    /// Whether the node has not been started anew since the warden was made.
+    public func isOfThisBoot(_ warden: WardenIdentity) -> Bool { warden.bootID == bootID }
 
     /// The slot's v2 cgroup; nil when it is gone. The inode tells it from a later one of the same name.
     private func slot(of warden: WardenIdentity) throws -> SlotCgroup? {
-        guard CgroupTree.isSlot(warden.slot), isThisBoot(warden) else { return nil }
+        guard CgroupTree.isSlot(warden.slot), isOfThisBoot(warden) else { return nil }
         do {
             let cgroup = try SlotCgroup(path: tree.path(of: warden.slot))
             return try cgroup.cgroup.inode() == warden.cgroupInode ? cgroup : nil

@@ -6,11 +6,20 @@ public struct SandboxError: Error, Hashable, Sendable, CustomStringConvertible {
     public var code: String
     public var message: String
     public var hint: String?
+    /// Whether the same may succeed later although nobody changes the run: the host is short of something, or the warden's
+    /// program is being replaced.
+    public var isTemporary: Bool
 
-    public init(code: String, message: String, hint: String? = nil) {
+    public init(code: String, message: String, hint: String? = nil, isTemporary: Bool = false) {
         self.code = code
         self.message = message
         self.hint = hint
+        self.isTemporary = isTemporary
+    }
+
+    /// Whether a call failed for want of something that others have now and give back: descriptors, processes, memory.
+    static func isShortage(_ errno: Int32) -> Bool {
+        [EMFILE, ENFILE, EAGAIN, ENOMEM, ENOBUFS].contains(errno)
     }
 
     public var description: String { hint.map { "\(code): \(message)\nhint: \($0)" } ?? "\(code): \(message)" }

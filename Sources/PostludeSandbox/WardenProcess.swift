@@ -27,37 +27,50 @@ final class WardenProcess: Sendable {
     static func start(
         path: String, slot: String, request: PrepareRequest, descriptors: [Int32], bootID: String, cgroupInode: UInt64
     ) throws(SandboxError) -> WardenProcess {
-        do {
+        do throws(LinuxError) {
             let channel = try PacketSocket.pair()
             let pid = try spawn(path, control: channel.writer.rawValue)
             Failpoint.reach(.wardenSpawned)
-            // Not reaped yet, so that the number is still its own even if it has ended.
-            let process = try ProcessDescriptor(pid: pid)
-            let identity = WardenIdentity(
-                slot: slot, pid: pid, startTime: ProcessIdentity.startTime(of: pid) ?? 0, bootID: bootID,
-                cgroupInode: cgroupInode)
-            try PacketSocket.send(
-                [ControlMessage.prepare.rawValue] + request.encoded(), descriptors: descriptors,
-                to: channel.reader.rawValue)
-            // A copy of the agent's end: the pair goes here, and the warden's death shows as the channel's end.
-            let end = Channel(try OwnedDescriptor(duplicating: channel.reader.rawValue))
-            return WardenProcess(identity: identity, process: process, channel: end)
+            do throws(LinuxError) {
+                // Not reaped yet, so that the number is still its own even if it has ended.
+                let process = try ProcessDescriptor(pid: pid)
+                guard let startTime = try ProcessIdentity.startTime(of: pid) else {
+                    throw LinuxError("read", "/proc/\(pid)/stat", errno: ESRCH)
+                }
+                let identity = WardenIdentity(
+                    slot: slot, pid: pid, startTime: startTime, bootID: bootID, cgroupInode: cgroupInode)
+                try PacketSocket.send(
+                    [ControlMessage.prepare.rawValue] + request.encoded(), descriptors: descriptors,
+                    to: channel.reader.rawValue)
+                // A copy of the agent's end: the pair goes here, and the warden's death shows as the channel's end.
+                let end = Channel(try OwnedDescriptor(duplicating: channel.reader.rawValue))
+                return WardenProcess(identity: identity, process: process, channel: end)
+            } catch {
+                // Nobody would know of it.
+                Glibc.kill(pid, SIGKILL)
+                while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+                throw error
+            }
         } catch {
-            throw .wardenFailed("It could not be started: \(error.message)", path: path)
+            throw .wardenFailed("It could not be started: \(error.message)", path: path, isTemporary: true)
         }
     }
 
     /// Finds a warden of an earlier agent; nil when it is gone, or when its number now is another process's.
-    static func adopt(_ identity: WardenIdentity) -> WardenProcess? {
-        do {
+    ///
+    /// - Throws: when nobody can say, as when the agent is out of descriptors.
+    static func adopt(_ identity: WardenIdentity) throws(LinuxError) -> WardenProcess? {
+        guard identity.pid > 0 else { return nil }
+        do throws(LinuxError) {
             let process = try ProcessDescriptor(pid: identity.pid)
             // The descriptor first, the comparison second: from here on the number cannot be used again unnoticed.
-            guard ProcessIdentity.startTime(of: identity.pid) == identity.startTime, try !process.hasEnded() else {
+            guard try ProcessIdentity.startTime(of: identity.pid) == identity.startTime, try !process.hasEnded() else {
                 return nil
             }
             return WardenProcess(identity: identity, process: process, channel: nil)
         } catch {
-            return nil
+            if error.errno == ESRCH { return nil }
+            throw error
         }
     }
 
@@ -69,18 +82,22 @@ final class WardenProcess: Sendable {
         let raw = channel.end.rawValue
         do {
             guard try waitReadable(raw, milliseconds: milliseconds) else {
-                throw SandboxError.wardenFailed("It did not answer within \(milliseconds / 1000) s.", path: path)
+                throw SandboxError.wardenFailed(
+                    "It did not answer within \(milliseconds / 1000) s.", path: path, isTemporary: true)
             }
             guard let answer = try PacketSocket.receive(from: raw, limit: 64) else {
-                throw SandboxError.wardenFailed("It ended at once.", path: path)
+                throw SandboxError.wardenFailed("It ended at once.", path: path, isTemporary: true)
             }
             guard let failure = try ControlMessage.failure(in: answer.bytes) else { return }
             throw SandboxError.wardenFailed(
-                "Preparing failed at \(failure.stage.what): \(errorText(failure.errno)).", path: path)
+                "Preparing failed at \(failure.stage.what): \(errorText(failure.errno)).", path: path,
+                isTemporary: SandboxError.isShortage(failure.errno))
         } catch let error as SandboxError {
             throw error
         } catch let error as LinuxError {
-            throw .wardenFailed(error.message, path: path)
+            // ECONNRESET: it ended without having read what it was told.
+            throw .wardenFailed(
+                error.errno == ECONNRESET ? "It ended at once." : error.message, path: path, isTemporary: true)
         } catch let error as PlanError {
             throw .wardenFailed(error.message, path: path)
         } catch {
@@ -100,7 +117,8 @@ final class WardenProcess: Sendable {
             try PacketSocket.send(
                 [word.rawValue], descriptors: [memory.rawValue] + descriptors, to: channel.end.rawValue)
         } catch {
-            throw .wardenFailed("The plan could not be sent: \(error.message)", path: path)
+            // With a warden that is gone the next one is asked.
+            throw .wardenFailed("The plan could not be sent: \(error.message)", path: path, isTemporary: true)
         }
     }
 
@@ -121,11 +139,17 @@ final class WardenProcess: Sendable {
     /// Lets a warden go that is idle, or whose plan is held: nothing of that runs then.
     func dismiss() {
         channel.withLock { $0 = nil }
+        do throws(LinuxError) {
+            // One that somebody has stopped would not notice.
+            try signal(SIGCONT)
+        } catch {
+            // It has ended, or goes when somebody lets it go on.
+        }
     }
 
-    /// Whether it still runs; a zombie does not.
+    /// Whether it still runs; a zombie does not. One that nobody can ask about counts as running.
     var isAlive: Bool {
-        do { return try !process.hasEnded() } catch { return false }
+        do { return try !process.hasEnded() } catch { return true }
     }
 
     /// A pidfd of its own for whoever waits.
@@ -201,9 +225,10 @@ final class WardenProcess: Sendable {
 }
 
 extension SandboxError {
-    static func wardenFailed(_ why: String, path: String) -> SandboxError {
+    static func wardenFailed(_ why: String, path: String, isTemporary: Bool = false) -> SandboxError {
         SandboxError(
             code: "sandbox.warden-failed", message: "The warden '\(path)' is not available. \(why)",
-            hint: "Install postlude-warden of the same version as postluded; see 'postlude doctor'.")
+            hint: "Install postlude-warden of the same version as postluded; see 'postlude doctor'.",
+            isTemporary: isTemporary)
     }
 }

@@ -44,6 +44,7 @@ struct PeerMiddleware: RouterMiddleware {
         case .run: throw ServerError.sandboxed(peer.pid)
         // A run could connect in a child that ends and leaves the connection to its parent.
         case .unknown: throw ServerError.callerGone
+        case .unreadable: throw ServerError.cannotLook
         case .other: break
         }
         return try await next(request, context)

@@ -13,7 +13,11 @@ public struct RunCgroups: Sendable {
     /// - Parameter path: the cgroup that holds all runs, as `/proc/<pid>/cgroup` shows it.
     public init(path: String) { mark = .cgroup(path) }
 
-    enum Membership: Hashable { case run, other, unknown }
+    enum Membership: Hashable {
+        case run, other, unknown
+        /// This process is short of what it takes to look.
+        case unreadable
+    }
 
     /// Reads `/proc/<pid>`; unknown when the process has ended or is in no PID namespace below this one.
     func membership(of pid: Int32) -> Membership {
@@ -22,8 +26,9 @@ public struct RunCgroups: Sendable {
             case .cgroup: "cgroup"
             case .pidNamespace: "status"
             }
-        guard pid > 0, let text = Self.text("/proc/\(pid)/\(file)") else { return .unknown }
-        return membership(in: text)
+        guard pid > 0 else { return .unknown }
+        if let text = Self.text("/proc/\(pid)/\(file)") { return membership(in: text) }
+        return [EMFILE, ENFILE, ENOMEM].contains(errno) ? .unreadable : .unknown
     }
 
     /// - Parameter text: the file that the mark is read from.

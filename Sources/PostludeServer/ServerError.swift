@@ -52,6 +52,10 @@ public struct ServerError: Error, Hashable, Sendable {
         403, "agent.caller-unknown", "The process that opened this connection has ended, or cannot be seen from here.",
         hint: "Ask from the process that connects, in the agent's own PID namespace or below.")
 
+    static let cannotLook = ServerError(
+        503, "agent.out-of-descriptors", "The agent has no descriptor left to see who asks.",
+        hint: "Try again; if it stays so, raise the limit of open files (LimitNOFILE) of postluded.")
+
     static let onlyAdministrators = ServerError(
         403, "server.only-administrators", "Only administrators may do this.",
         hint: "Ask root, or a member of the group that `administratorsGroup` names.")

@@ -75,10 +75,12 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
                 "store.corrupt", "The database is damaged: \(error.message ?? "no reason given").",
                 hint: "Stop the agent and run `postluded --repair`; see the README, \"A damaged database\".")
         }
-        let busy = error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_IOERR
+        // A database that cannot be opened now could be before: the process is out of descriptors. NOMEM is a matter of the
+        // moment, too.
+        let passing: [ResultCode] = [.SQLITE_BUSY, .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_NOMEM, .SQLITE_PROTOCOL]
         return StoreError(
             "store.database",
             "The database answered: \(error.message ?? "error \(error.extendedResultCode.rawValue)").",
-            hint: "See the agent's log.", isTemporary: busy)
+            hint: "See the agent's log.", isTemporary: passing.contains(error.resultCode))
     }
 }

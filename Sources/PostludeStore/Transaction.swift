@@ -117,7 +117,7 @@ struct Transaction {
             try db.run(
                 "UPDATE attempts SET ended_at = ? WHERE run = ? AND number = ?", [at.microseconds, id, attempt])
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
-            .childrenEnded, .waiting, .accepted, .mainStarted, .stopRequested, .evicted, .handedBack:
+            .childrenEnded, .waiting, .accepted, .mainStarted, .launchDelayed, .stopRequested, .evicted, .handedBack:
             break
         }
     }

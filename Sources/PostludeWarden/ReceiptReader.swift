@@ -23,7 +23,7 @@ struct ReceiptReader {
     /// What is final once the step has said `mounted`; read while it goes on.
     mutating func readPlace() throws(LinuxError) {
         receipt.namespaces = Namespace.inodes(of: "\(pid)")
-        receipt.startTime = ProcessIdentity.startTime(of: pid) ?? 0
+        receipt.startTime = try ProcessIdentity.startTime(of: pid) ?? 0
         receipt.cgroupText = String(decoding: try readSmallFile("/proc/\(pid)/cgroup"), as: UTF8.self)
         let mounts = try readFile("/proc/\(pid)/mountinfo")
         mounts.withUnsafeBufferPointer { readMounts($0) }

@@ -43,7 +43,7 @@ import Testing
             .waiting(reason: "full", canEver: Bool.random(using: &random)),
             .placed(attempt: number, lease: Run.Lease(devices: ["gpu0"])), .placed(attempt: number, lease: Run.Lease()),
             .accepted(attempt: number), .mainStarted(attempt: number), .neverAccepted(attempt: number),
-            .launchFailed(attempt: number, code: "x", message: "no"),
+            .launchFailed(attempt: number, code: "x", message: "no"), .launchDelayed(attempt: number, reason: "full"),
             .ended(attempt: number, Run.End(exit: exit, reason: reasons.randomElement(using: &random) ?? .timeout)),
             .wardenLost(attempt: number), .wardenLost(attempt: number, .node), .stopRequested(by: "ada"),
             .handedBack(

@@ -20,6 +20,7 @@ import Testing
             "ended badly": no, "warden lost": no, "stop requested": "finished [stopped] resolve-hooks@0",
             "handed back": no,
             "evicted": no,
+            "launch delayed": no,
             "upstream failed": "finished [upstream_failed] resolve-hooks@0",
             "upstream skipped": "finished [skipped] resolve-hooks@0",
             "cache hit": "finished [succeeded] resolve-hooks@0",
@@ -32,6 +33,7 @@ import Testing
             "never accepted": no, "launch failed": no, "ended well": no, "ended badly": no, "warden lost": no,
             "stop requested": "finished [stopped] resolve-hooks@0", "handed back": no,
             "evicted": no,
+            "launch delayed": no,
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "queued for a retry": [
@@ -40,6 +42,7 @@ import Testing
             "never accepted": late, "launch failed": late, "ended well": late, "ended badly": late,
             "warden lost": late, "stop requested": "finished [stopped] resolve-hooks@1", "handed back": late,
             "evicted": late,
+            "launch delayed": late,
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "launching": [
@@ -48,6 +51,7 @@ import Testing
             "never accepted": "launching [] launch@1", "launch failed": end, "ended well": end, "ended badly": end,
             "warden lost": end, "stop requested": stop, "handed back": no,
             "evicted": no,
+            "launch delayed": "launching [scheduled]",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "starting": [
@@ -56,6 +60,7 @@ import Testing
             "never accepted": "- alreadyStarted", "launch failed": "- alreadyStarted", "ended well": end,
             "ended badly": end, "warden lost": end, "stop requested": stop, "handed back": no,
             "evicted": evict,
+            "launch delayed": "- alreadyStarted",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "running": [
@@ -64,6 +69,7 @@ import Testing
             "never accepted": "- alreadyStarted", "launch failed": "- alreadyStarted", "ended well": end,
             "ended badly": end, "warden lost": end, "stop requested": stop, "handed back": no,
             "evicted": evict,
+            "launch delayed": "- alreadyStarted",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "stopping": [
@@ -72,6 +78,7 @@ import Testing
             "never accepted": quietEnd, "launch failed": quietEnd, "ended well": quietEnd, "ended badly": quietEnd,
             "warden lost": quietEnd, "stop requested": "- alreadyStopping", "handed back": no,
             "evicted": "stopping [] evict@1",
+            "launch delayed": "- alreadyStopping",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "being evicted": [
@@ -80,6 +87,7 @@ import Testing
             "never accepted": quietEnd, "launch failed": quietEnd, "ended well": quietEnd, "ended badly": quietEnd,
             "warden lost": quietEnd, "stop requested": "- alreadyStopping", "handed back": no,
             "evicted": "- alreadyStopping",
+            "launch delayed": "- alreadyStopping",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "processing": [
@@ -89,6 +97,7 @@ import Testing
             "ended badly": "- alreadyEnded", "warden lost": "- alreadyEnded", "stop requested": "- alreadyEnded",
             "handed back": "finished [succeeded] " + handedBack,
             "evicted": "- alreadyEnded",
+            "launch delayed": "- alreadyEnded",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "processing before a retry": [
@@ -99,6 +108,7 @@ import Testing
             "stop requested": "processing [stopping]",
             "handed back": "queued [retrying queued] clean-up@1 free:gpu0 free:gpu1",
             "evicted": "- alreadyEnded",
+            "launch delayed": "- alreadyEnded",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "processing a stop": [
@@ -108,6 +118,7 @@ import Testing
             "ended badly": "- alreadyEnded", "warden lost": "- alreadyEnded", "stop requested": "- alreadyEnded",
             "handed back": "finished [stopped] " + handedBack,
             "evicted": "- alreadyEnded",
+            "launch delayed": "- alreadyEnded",
             "upstream failed": no, "upstream skipped": no, "cache hit": no, "approved": no, "children ended": no,
         ],
         "created for approval": madeOf(created: "held [compiled]"),

@@ -56,6 +56,7 @@ enum RunSamples {
         "main started": .mainStarted(attempt: 1),
         "never accepted": .neverAccepted(attempt: 1),
         "launch failed": .launchFailed(attempt: 1, code: "sandbox.x", message: "No."),
+        "launch delayed": .launchDelayed(attempt: 1, reason: "sandbox.x: Not now."),
         "ended well": .ended(attempt: 1, Run.End(exit: .code(0), reason: .mainExited)),
         "ended badly": .ended(attempt: 1, Run.End(exit: .code(3), reason: .mainExited)),
         "warden lost": .wardenLost(attempt: 1),
@@ -71,7 +72,7 @@ enum RunSamples {
     /// An event of an attempt that is not the current one.
     static let staleEvents: [Run.Event] = [
         .placed(attempt: 9, lease: lease), .accepted(attempt: 9), .mainStarted(attempt: 9), .neverAccepted(attempt: 9),
-        .launchFailed(attempt: 9, code: "", message: ""),
+        .launchFailed(attempt: 9, code: "", message: ""), .launchDelayed(attempt: 9, reason: ""),
         .ended(attempt: 9, Run.End(exit: .code(0), reason: .mainExited)), .wardenLost(attempt: 9),
         .evicted(attempt: 9, eviction),
         .handedBack(attempt: 9, Run.HandBack(free)),

@@ -66,9 +66,8 @@ struct ModelTransaction {
         case .placed: world.runs[run].attempts.append(AttemptRow())
         case .neverAccepted(let attempt, _): world.runs[run].attempts[attempt - 1].warden = nil
         case .compiled, .conditionFalse, .compilationFailed, .upstreamFailed, .upstreamSkipped, .cacheHit, .approved,
-            .childrenEnded, .waiting, .accepted, .mainStarted, .launchFailed, .ended, .wardenLost, .stopRequested,
-            .evicted,
-            .handedBack:
+            .childrenEnded, .waiting, .accepted, .mainStarted, .launchFailed, .launchDelayed, .ended, .wardenLost,
+            .stopRequested, .evicted, .handedBack:
             break
         }
     }

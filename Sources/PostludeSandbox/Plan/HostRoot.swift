@@ -72,6 +72,7 @@ extension SandboxError {
     static func hostUnreadable(_ path: String, errno: Int32) -> SandboxError {
         SandboxError(
             code: "sandbox.host-unreadable", message: "Cannot read '\(path)' on the host: \(errorText(errno)).",
-            hint: errno == EACCES || errno == EPERM ? "Run postluded as root." : nil)
+            hint: errno == EACCES || errno == EPERM ? "Run postluded as root." : nil,
+            isTemporary: isShortage(errno))
     }
 }

@@ -185,7 +185,8 @@ struct AttemptFiles: ~Copyable {
         } catch {
             throw SandboxError(
                 code: "sandbox.log-unavailable",
-                message: "Cannot create '\(path)/\(name)': \(errorText(error.errno)).", hint: error.hint)
+                message: "Cannot create '\(path)/\(name)': \(errorText(error.errno)).", hint: error.hint,
+                isTemporary: SandboxError.isShortage(error.errno))
         }
     }
 }
@@ -194,6 +195,6 @@ extension SandboxError {
     static func outOfDescriptors(errno: Int32) -> SandboxError {
         SandboxError(
             code: "sandbox.out-of-descriptors", message: "Cannot open another file: \(errorText(errno)).",
-            hint: "Raise the limit of open files (LimitNOFILE) of postluded.")
+            hint: "Raise the limit of open files (LimitNOFILE) of postluded.", isTemporary: true)
     }
 }

@@ -41,6 +41,7 @@ extension StepPaths {
             _ = try OwnedDescriptor.open(".", O_RDONLY | O_DIRECTORY, at: directory.rawValue)
             return directory
         } catch {
+            if SandboxError.isShortage(error.errno) { throw .outOfDescriptors(errno: error.errno) }
             let hint = "It must be a directory that '\(user.name)' can read on this host."
             throw .workingDirectory(path, errorText(error.errno), hint: hint)
         }
@@ -94,6 +95,7 @@ struct ProgramLookup {
                 guard found.status.st_mode & S_IFMT == S_IFDIR else { throw LinuxError("open", path, errno: ENOTDIR) }
                 return path
             } catch {
+                if SandboxError.isShortage(error.errno) { throw .outOfDescriptors(errno: error.errno) }
                 throw fail(errorText(error.errno), "It must be a directory of the step's image.")
             }
         }

@@ -71,6 +71,6 @@ extension SandboxError {
         SandboxError(
             code: "sandbox.user-unavailable",
             message: "Cannot look at files as '\(user.name)' (uid \(user.uid)): \(errorText(errno)).",
-            hint: "Run postluded as root with CAP_SETUID and CAP_SETGID.")
+            hint: "Run postluded as root with CAP_SETUID and CAP_SETGID.", isTemporary: isShortage(errno))
     }
 }

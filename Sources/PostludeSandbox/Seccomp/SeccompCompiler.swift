@@ -216,7 +216,9 @@ struct SeccompCompiler {
             try check("seccomp_export_bpf", seccomp_export_bpf(context, file.rawValue))
             return Self.instructions(try MemoryFile.content(of: file.rawValue))
         } catch let error as LinuxError {
-            throw SandboxError(code: "sandbox.seccomp-failed", message: error.message, hint: error.hint)
+            throw SandboxError(
+                code: "sandbox.seccomp-failed", message: error.message, hint: error.hint,
+                isTemporary: SandboxError.isShortage(error.errno))
         } catch let error as SandboxError {
             throw error
         } catch {

@@ -24,7 +24,9 @@ final class SeccompPrograms: Sendable {
             do {
                 memory = try MemoryFile.sealed("postlude-seccomp", program.bytes)
             } catch {
-                throw SandboxError(code: "sandbox.seccomp-failed", message: error.message, hint: error.hint)
+                throw SandboxError(
+                    code: "sandbox.seccomp-failed", message: error.message, hint: error.hint,
+                    isTemporary: SandboxError.isShortage(error.errno))
             }
         }
     }
@@ -89,7 +91,8 @@ final class SeccompPrograms: Sendable {
         throw SandboxError(
             code: "sandbox.seccomp-missing",
             message: "The seccomp profile '\(path)' cannot be read: \(errorText(errno)).",
-            hint: "Install Postlude's profiles, or correct 'seccomp' in the sandbox profile.")
+            hint: "Install Postlude's profiles, or correct 'seccomp' in the sandbox profile.",
+            isTemporary: SandboxError.isShortage(errno))
     }
 
     private func compile(_ content: [UInt8], file: String) throws(SandboxError) -> Entry {
