@@ -51,7 +51,8 @@ let tests: [Target] = [
     test("PostludeImagesTests", ["PostludeImages", "PostludeCore"]),
     test("PostludeReportsTests", ["PostludeReports", "PostludeCore"]),
     test(
-        "PostludeServerTests", ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", "CLinux", logging],
+        "PostludeServerTests",
+        ["PostludeServer", "PostludeEngine", "PostludeAPI", "PostludeCore", "CLinux", logging, grdb],
         excluding: ["Receivers"]),
     test("PostludeRootlessTests", ["PostludeAPI", "PostludeCore", "PostludeLinux", "PostludeReports"]),
     .testTarget(
@@ -81,6 +82,8 @@ let package = Package(
         .executable(name: "postluded", targets: ["postluded"]),
         .executable(name: "postlude-warden", targets: ["PostludeWarden"]),
         .executable(name: "postlude-output", targets: ["PostludeOutput"]),
+        // For the tests only, never installed.
+        .library(name: "PostludeFaults", type: .dynamic, targets: ["PostludeFaults"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -163,6 +166,10 @@ let package = Package(
             name: "postlude-knockout", dependencies: ["PostludePlan", "PostludeLinux"], path: "Tests/KnockoutWarden",
             swiftSettings: staticWarden + [.define("POSTLUDE_KNOCKOUT")],
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
+        // Calls that fail in an agent, loaded before it; for the tests only, never installed.
+        .target(
+            name: "PostludeFaults", path: "Tests/Faults",
+            cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         // Tries to get out of the sandboxes it is run in; for the tests only, never installed.
         .executableTarget(
             name: "postlude-attacker", path: "Tests/Attacker",

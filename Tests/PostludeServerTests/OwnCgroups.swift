@@ -13,7 +13,7 @@ enum OwnCgroups {
     }
 
     /// Where agents make them: below this process's own cgroup in each hierarchy.
-    private static func places(_ name: String) -> [String] {
+    static func places(_ name: String) -> [String] {
         let own = Set(text("/proc/self/cgroup").split(separator: "\n").compactMap { $0.split(separator: ":").last })
         let mounts = ["/sys/fs/cgroup"] + directories("/sys/fs/cgroup")
         return mounts.flatMap { mount in own.map { "\(mount)\($0 == "/" ? "" : $0)/\(name)" } }
