@@ -109,6 +109,12 @@ import Testing
         #expect(child.parent == parent && child.inputs["lr"] == .double(0.5) && child.outputs["loss"] == .int(1))
     }
 
+    @Test func `hook runs are runs like any other`() async throws {
+        let main = try await submit("main")
+        try await submit("hook") { $0.upstream = NewRun.Upstream(run: main, index: 0, name: "notify") }
+        #expect(try await found("kind: job") == ["hook", "main"])
+    }
+
     @Test func `order, offset and limit over many pages, and whether there are more`() async throws {
         let count = Store.searchPage * 2 + 7
         var rows: [NewRun] = []
