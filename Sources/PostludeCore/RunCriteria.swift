@@ -138,11 +138,10 @@ extension RunCriteria.Operand {
     }
 
     private func matches(_ other: String) -> Bool {
-        let (whole, part) = (Array(other.utf8), Array(text.utf8))
         switch (isOpenBefore, isOpenBehind) {
-        case (false, false): return whole == part
-        case (true, false): return whole.suffix(part.count).elementsEqual(part)
-        case (false, true): return whole.starts(with: part)
+        case (false, false): return other.utf8.elementsEqual(text.utf8)
+        case (true, false): return other.utf8.suffix(text.utf8.count).elementsEqual(text.utf8)
+        case (false, true): return other.utf8.starts(with: text.utf8)
         case (true, true): return ExpressionText.contains(other, text)
         }
     }

@@ -59,11 +59,14 @@ public enum RunField: Hashable, Sendable {
         }
     }
 
+    private static let statuses = Set(RunStatus.allCases.map(\.rawValue))
+    private static let kinds: Set<String> = ["job", "service", "matrix", "dag", "schedule"]
+
     var nature: Nature {
         switch self {
         case .uuid, .name, .project, .queue, .tags, .pipeline: .text
-        case .status: .word(Set(RunStatus.allCases.map(\.rawValue)))
-        case .kind: .word(["job", "service", "matrix", "dag", "schedule"])
+        case .status: .word(Self.statuses)
+        case .kind: .word(Self.kinds)
         case .createdAt, .startedAt, .finishedAt: .time
         case .duration, .metric: .number
         case .output, .input: .any

@@ -13,6 +13,9 @@ extension RunQuery {
 extension RunQuery.Condition {
     /// Looks at the values that are no templates.
     func checkWritten() throws(RunQuery.Problem) {
+        if case .oneOf(let all) = test, all.count > RunQuery.maxValues {
+            throw Self.tooMany(all.count, name, at: all[RunQuery.maxValues].offset)
+        }
         let operands: [RunQuery.Operand] =
             switch test {
             case .missing: []
@@ -37,6 +40,7 @@ extension RunQuery.Condition {
                 }
                 for item in items { values.append((item, operand)) }
             }
+            try checkCount(values.count)
             criterion.test = try located { () throws(RunQuery.Problem) in
                 guard field.nature == .time else {
                     var found: [RunCriteria.Operand] = []
@@ -64,6 +68,17 @@ extension RunQuery.Condition {
             }
         }
         return criterion
+    }
+
+    private func checkCount(_ count: Int) throws(InputError) {
+        guard count > RunQuery.maxValues else { return }
+        try located { () throws(RunQuery.Problem) -> Void in throw Self.tooMany(count, name, at: 0) }
+    }
+
+    private static func tooMany(_ count: Int, _ name: String, at offset: Int) -> RunQuery.Problem {
+        RunQuery.Problem(
+            "wrong-value", "The condition on '\(name)' has \(count) values; \(RunQuery.maxValues) are allowed.",
+            hint: "Give the runs a tag, and search for that.", at: offset)
     }
 
     private func rendered(_ operand: RunQuery.Operand, in context: EvaluationContext) throws(InputError) -> Value {

@@ -5,6 +5,10 @@
 public struct RunQuery: Hashable, Sendable {
     /// Conditions that a query may have.
     public static let maxConditions = 64
+    /// Values that one condition may name: a search holds each of a user's runs against them.
+    public static let maxValues = 1_000
+    /// UTF-8 bytes of a query.
+    public static let maxBytes = 64 << 10
 
     /// All of them must hold.
     var conditions: [Condition]
@@ -99,13 +103,12 @@ struct RunQueryParser {
     private let scalars: [Unicode.Scalar]
     /// What belongs to an expression in braces, where no separator is one.
     private var isOpaque: [Bool]
-    private let place: SourcePlace?
-    private let template: Template
+    /// Of each scalar; empty where nobody knows.
+    private let places: [SourcePlace]
 
     init(_ template: Template) {
-        self.template = template
-        place = template.place
         scalars = Array(template.source.unicodeScalars)
+        places = Self.places(of: scalars, template.place)
         isOpaque = Array(repeating: false, count: scalars.count)
         do throws(ExpressionError) {
             for case .expression(let expression, let offset) in try Rendering.parts(of: template) {
@@ -119,6 +122,11 @@ struct RunQueryParser {
     }
 
     mutating func conditions() throws(RunQuery.Problem) -> [RunQuery.Condition] {
+        guard scalars.count <= RunQuery.maxBytes else {
+            throw RunQuery.Problem(
+                "syntax", "The query is longer than \(RunQuery.maxBytes >> 10) KiB.",
+                hint: "Give the values by a param that is a list.", at: 0)
+        }
         let parts = split(scalars.indices, at: ",")
         guard parts.count <= RunQuery.maxConditions else {
             throw RunQuery.Problem(
@@ -200,11 +208,28 @@ struct RunQueryParser {
                 at: range.lowerBound)
         }
         // A template of its own, so that one expression alone keeps its type and errors have their place.
-        let place = template.place(at: range.lowerBound)
+        let place = places.isEmpty ? nil : places[range.lowerBound]
         return RunQuery.Operand(template: Template(text(range), at: place), offset: range.lowerBound)
     }
 
     // MARK: Scalars
+
+    /// As `Template.place(at:)`, for all of them at once: a query may have as many values as scalars.
+    private static func places(of scalars: [Unicode.Scalar], _ start: SourcePlace?) -> [SourcePlace] {
+        guard var place = start, scalars.count <= RunQuery.maxBytes else { return [] }
+        let column = place.column
+        return scalars.map { scalar in
+            defer {
+                if scalar == "\n" {
+                    place.line += 1
+                    place.column = column
+                } else {
+                    place.column += 1
+                }
+            }
+            return place
+        }
+    }
 
     /// Where ` .. ` is; what is behind a colon of `any` may be a path.
     private func dots(_ range: Range<Int>, needBlanks: Bool) -> Int? {

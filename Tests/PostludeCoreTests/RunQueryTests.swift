@@ -125,6 +125,8 @@ import Testing
         ("{{ f }}: 1", "join.syntax", 1), ("metrics.{{ f }}: 1", "join.syntax", 9),
         ("name: {{ a", "expression.syntax", 7),
         (Array(repeating: "kind: job", count: 65).joined(separator: ","), "join.syntax", 641),
+        ("name: " + Array(repeating: "a", count: 1_001).joined(separator: "|"), "join.wrong-value", 2007),
+        ("name: " + String(repeating: "a", count: 65_536), "join.syntax", 1),
     ]
 
     @Test(arguments: mistakes) func `a mistake is told with its place`(query: String, code: String, column: Int) {
@@ -160,7 +162,8 @@ import Testing
         for (query, value) in [
             ("status: {{ v }}", Value.string("best")), ("metrics.loss: <{{ v }}", .string("0.3, kind: job")),
             ("name: {{ v }}", .null), ("name: {{ v }}", .dict([:])), ("metrics.loss: <{{ v }}", .list([.int(1)])),
-            ("created_at: >{{ v }}", .int(5)), ("uuid: {{ v }}", .string("%")), ("name: {{ w }}", .null),
+            ("name: {{ v }}", .list(Array(repeating: .string("a"), count: 1_001))), ("created_at: >{{ v }}", .int(5)),
+            ("uuid: {{ v }}", .string("%")), ("name: {{ w }}", .null),
         ] {
             #expect(throws: InputError.self, "\(query)") { try finds(query, ["v": value], Self.run) }
         }
