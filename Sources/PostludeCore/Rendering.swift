@@ -217,14 +217,19 @@ extension Template {
     public func place(at offset: Int) -> SourcePlace? {
         guard var place else { return nil }
         let column = place.column
-        for scalar in source.unicodeScalars.prefix(offset) {
-            if scalar == "\n" {
-                place.line += 1
-                place.column = column
-            } else {
-                place.column += 1
-            }
-        }
+        for scalar in source.unicodeScalars.prefix(offset) { place.step(over: scalar, linesFrom: column) }
         return place
+    }
+}
+
+extension SourcePlace {
+    /// To the scalar behind this one, where lines start at the column.
+    mutating func step(over scalar: Unicode.Scalar, linesFrom column: Int) {
+        if scalar == "\n" {
+            line += 1
+            self.column = column
+        } else {
+            self.column += 1
+        }
     }
 }

@@ -219,14 +219,7 @@ struct RunQueryParser {
         guard var place = start, scalars.count <= RunQuery.maxBytes else { return [] }
         let column = place.column
         return scalars.map { scalar in
-            defer {
-                if scalar == "\n" {
-                    place.line += 1
-                    place.column = column
-                } else {
-                    place.column += 1
-                }
-            }
+            defer { place.step(over: scalar, linesFrom: column) }
             return place
         }
     }
